@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes: a slot of 256 bytes in the inode table, and its copy in DRAM, [`Live`].
+//!
+//! The copy is what operations start from; they change it when their record is in place. Whoever has `&mut Live` holds the
+//! inode's lock alone, whoever has `&Live` shares it. Extents and directory entries are in `extent` and `dir`.
+
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use super::change::Change;
+use super::tree::{Order, Tree};
+use super::{Machine, Volume};
+use crate::media::format::{self, Inode, Time};
+use crate::media::{check, Error, Geometry, Pmem, Result, BLOCK};
+
+/// Mask of the type in a mode.
+pub const S_IFMT: u16 = 0o170_000;
+/// Fifo.
+pub const S_IFIFO: u16 = 0o010_000;
+/// Character device.
+pub const S_IFCHR: u16 = 0o020_000;
+/// Directory.
+pub const S_IFDIR: u16 = 0o040_000;
+/// Block device.
+pub const S_IFBLK: u16 = 0o060_000;
+/// Regular file.
+pub const S_IFREG: u16 = 0o100_000;
+/// Symbolic link.
+pub const S_IFLNK: u16 = 0o120_000;
+/// Socket.
+pub const S_IFSOCK: u16 = 0o140_000;
+
+/// Largest number of links.
+pub const LINKS_MAX: u32 = 65_000;
+/// Largest size of a file in bytes.
+pub const SIZE_MAX: u64 = 1 << 47;
+/// Longest target of a symlink in bytes.
+pub const SYMLINK_MAX: usize = 4095;
+
+/// The code of a file's type in a directory entry (`d_type`).
+pub fn kind(mode: u16) -> u8 {
+    (mode >> 12) as u8
+}
+
+/// Whether these are the type bits of a mode that a file can have.
+fn known_type(mode: u16) -> bool {
+    matches!(mode & S_IFMT, S_IFIFO | S_IFCHR | S_IFDIR | S_IFBLK | S_IFREG | S_IFLNK | S_IFSOCK)
+}
+
+/// Whether these type bits are those of a device node, a fifo or a socket.
+pub(in crate::meta) fn special(kind: u16) -> bool {
+    matches!(kind, S_IFIFO | S_IFCHR | S_IFBLK | S_IFSOCK)
+}
+
+/// What is left to do for an inode that the volume lists as an orphan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphan {
+    /// Nothing: it is none.
+    None,
+    /// To be freed: [`ops::evict`](super::ops::evict).
+    Unlinked,
+    /// To be cut at its size: [`ops::finish_truncate`](super::ops::finish_truncate).
+    Truncating,
+}
+
+/// The copy of an inode in DRAM.
+///
+/// # Invariants
+///
+/// `raw` is what the slot at `at` has once all records are applied; it passed [`check::inode`] and [`shape`].
+#[derive(Clone, Debug)]
+pub struct Live {
+    pub(in crate::meta) at: u64,
+    pub(in crate::meta) raw: Inode,
+}
+
+impl Live {
+    /// Inode number.
+    pub fn ino(&self) -> u64 {
+        self.raw.ino.get()
+    }
+
+    /// Type and permissions.
+    pub fn mode(&self) -> u16 {
+        self.raw.mode.get()
+    }
+
+    /// Size in bytes; of a directory, the number of its entries.
+    pub fn size(&self) -> u64 {
+        self.raw.size.get()
+    }
+
+    /// Links. A directory has 2 and one per directory in it.
+    pub fn nlink(&self) -> u32 {
+        self.raw.nlink.get()
+    }
+
+    /// Owner.
+    pub fn uid(&self) -> u32 {
+        self.raw.uid.get()
+    }
+
+    /// Group.
+    pub fn gid(&self) -> u32 {
+        self.raw.gid.get()
+    }
+
+    /// Which of the files that had this number it is.
+    pub fn generation(&self) -> u32 {
+        self.raw.generation.get()
+    }
+
+    /// Device number of a device node.
+    pub fn rdev(&self) -> u32 {
+        self.raw.rdev.get()
+    }
+
+    /// Blocks of 4 KiB that belong to it, those of its tree included.
+    pub fn blocks(&self) -> u64 {
+        self.raw.blocks.get()
+    }
+
+    /// The directory that this directory is in; 0 for other files.
+    pub fn parent(&self) -> u64 {
+        self.raw.parent.get()
+    }
+
+    /// Last access.
+    pub fn atime(&self) -> Time {
+        self.raw.atime
+    }
+
+    /// Last change of the contents.
+    pub fn mtime(&self) -> Time {
+        self.raw.mtime
+    }
+
+    /// Last change of the inode.
+    pub fn ctime(&self) -> Time {
+        self.raw.ctime
+    }
+
+    /// Creation.
+    pub fn btime(&self) -> Time {
+        self.raw.btime
+    }
+
+    /// What is left to do if it is an orphan.
+    pub fn orphan(&self) -> Orphan {
+        match self.raw.orphan {
+            format::ORPHAN_UNLINKED => Orphan::Unlinked,
+            format::ORPHAN_TRUNCATING => Orphan::Truncating,
+            _ => Orphan::None,
+        }
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.mode() & S_IFMT == S_IFDIR
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.mode() & S_IFMT == S_IFREG
+    }
+
+    /// Whether it is a symlink.
+    pub fn is_symlink(&self) -> bool {
+        self.mode() & S_IFMT == S_IFLNK
+    }
+
+    /// The inode as it lies on the media, for tools.
+    pub fn format(&self) -> &Inode {
+        &self.raw
+    }
+
+    /// Position of the slot on the media, for messages.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+}
+
+/// Reads a symlink's target from byte `from` on into `into`; returns the number of bytes, less than asked at its end.
+///
+/// # Errors
+///
+/// `Invalid` if it is no symlink.
+pub fn read_link<M: Machine>(volume: &Volume<M>, link: &Live, from: u64, into: &mut [u8]) -> Result<usize> {
+    if !link.is_symlink() {
+        return Err(Error::Invalid("not a symlink"));
+    }
+    let len = link.size().saturating_sub(from).min(into.len() as u64) as usize;
+    let start = from as usize;
+    let Some(into) = into.get_mut(..len) else { return Ok(0) };
+    if link.raw.root.get() == 0 {
+        let target = link.raw.inline.get(start..start.saturating_add(len)).unwrap_or_default();
+        into.get_mut(..target.len()).unwrap_or_default().copy_from_slice(target);
+        return Ok(target.len());
+    }
+    let mut at = link.raw.root.get().wrapping_mul(BLOCK).saturating_add(from);
+    for piece in into.chunks_mut(256) {
+        volume.media().read_bytes(at, piece)?;
+        at = at.saturating_add(piece.len() as u64);
+    }
+    Ok(len)
+}
+
+/// Reads an inode. The caller sees to it that no operation on it is under way.
+///
+/// # Errors
+///
+/// `NotFound` if the number is free, or given to a file of another generation than asked for; `Corrupt`, `Poison`.
+pub fn load<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -> Result<Live> {
+    let at = volume.inode_at(ino)?;
+    // The bit on the media, not the one in DRAM: that is set already while the inode is being created.
+    let index = ino % format::CHUNK_INODES;
+    let word: u64 = volume.media().read(volume.used_at(ino)?.wrapping_add((index / 64).wrapping_mul(8)))?;
+    if u64::from_le(word) >> (index % 64) & 1 == 0 {
+        return Err(Error::NotFound);
+    }
+    let raw: Inode = volume.media().read(at)?;
+    check::inode(volume.geometry(), &raw, ino, at)?;
+    shape(volume.geometry(), &raw, at)?;
+    if generation.is_some_and(|generation| generation != raw.generation.get()) {
+        return Err(Error::NotFound);
+    }
+    Ok(Live { at, raw })
+}
+
+/// Validates what depends on the type of the file.
+fn shape(geometry: &Geometry, raw: &Inode, at: u64) -> Result {
+    let corrupt = |why| Err(Error::Corrupt { at, why });
+    let mode = raw.mode.get();
+    let (root, tree) = (raw.root.get(), raw.flags.get() & format::INODE_TREE != 0);
+    let inline = usize::from(raw.inline_len);
+    if !known_type(mode) {
+        return corrupt("type of an inode");
+    }
+    let (right, why) = match mode & S_IFMT {
+        S_IFREG => {
+            (inline <= format::INLINE_EXTENTS && tree == (root != 0) && !(tree && inline > 0), "extents of an inode")
+        }
+        S_IFDIR => {
+            let parent = raw.parent.get();
+            let known = parent < geometry.max_inodes() && parent % format::CHUNK_INODES >= format::CHUNK_HEADER_INODES;
+            (known && inline == 0 && !tree && raw.orphan != format::ORPHAN_TRUNCATING, "directory inode")
+        }
+        S_IFLNK => {
+            let size = raw.size.get();
+            let right = if root == 0 { size <= format::INLINE_SYMLINK as u64 } else { size <= SYMLINK_MAX as u64 };
+            (size > 0 && right && !tree, "symlink inode")
+        }
+        _ => (root == 0 && !tree && inline == 0, "special inode"),
+    };
+    if !right {
+        return corrupt(why);
+    }
+    if raw.nlink.get() == 0 && raw.orphan != format::ORPHAN_UNLINKED {
+        return corrupt("inode without links");
+    }
+    Ok(())
+}
+
+/// The tree of an inode.
+pub(in crate::meta) fn tree(raw: &Inode) -> Tree {
+    let order = if raw.mode.get() & S_IFMT == S_IFDIR { Order::Hashed } else { Order::Sorted };
+    Tree { owner: raw.ino.get(), order, root: raw.root.get(), level: raw.level, nodes: 0 }
+}
+
+/// Puts a changed tree back into its inode.
+pub(in crate::meta) fn set_tree(raw: &mut Inode, tree: &Tree) {
+    raw.root = tree.root.into();
+    raw.level = tree.level;
+    raw.blocks = raw.blocks.get().saturating_add_signed(tree.nodes).into();
+}
+
+/// Stages what the new version of an inode changes, and sets its checksum.
+pub(in crate::meta) fn stage<M: Machine>(change: &mut Change<'_, '_, M>, live: &Live, new: &mut Inode) -> Result {
+    new.crc = check::inode_crc(change.geometry().uuid(), new).into();
+    change.record().patch(live.at, &live.raw, new)
+}
+
+/// Stages a whole inode into a slot whose contents do not matter.
+pub(in crate::meta) fn stage_new<M: Machine>(change: &mut Change<'_, '_, M>, live: &mut Live) -> Result {
+    live.raw.crc = check::inode_crc(change.geometry().uuid(), &live.raw).into();
+    change.write(live.at, live.raw.as_bytes())
+}
+
+/// An inode for a number that is being taken: all zero but what every inode has, with the next generation.
+pub(in crate::meta) fn fresh<M: Machine>(volume: &Volume<M>, ino: u64) -> Result<Live> {
+    let at = volume.inode_at(ino)?;
+    let mut before = [0u8; 16];
+    volume.media().read_bytes(at, &mut before)?;
+    let generation = u32::read_from_bytes(before.get(4..8).unwrap_or_default()).map_or(0, u32::from_le);
+    let mut raw = Inode::new_zeroed();
+    raw.magic = format::INODE_MAGIC.into();
+    raw.ino = ino.into();
+    raw.generation = generation.wrapping_add(1).into();
+    Ok(Live { at, raw })
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mounting: slots, replay, a new nonce, bitmaps into DRAM.
+
+use super::checkpoint::{slot_at, write_slots};
+use super::replay::{self, Expected};
+use super::Volume;
+use crate::media::format::{self, Slot};
+use crate::media::{check, Error, Geometry, Pmem, Result};
+use crate::meta::machine::{Checkpoint, Half, InodesState, Lane, LimboState, Machine};
+
+/// How to mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// For reading and writing.
+    ReadWrite,
+    /// For reading; but the log is replayed if need be, which writes.
+    ReadOnly,
+    /// For reading, without replay and without any store: what is not yet in place is not seen, and may look damaged.
+    NoRecovery,
+}
+
+impl<M: Machine> Volume<M> {
+    /// Mounts the volume that [`Geometry::read`] found on this machine's media. All of the machine's state is initialised.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly` if the media cannot be written and have to be; `Corrupt` if slots, log or bitmaps are damaged. Nothing was
+    /// stored unless the whole log was sound.
+    pub fn open(machine: M, geometry: Geometry, how: Open) -> Result<Self> {
+        let (slot, sound) = read_slots(&machine, &geometry)?;
+        let write = how == Open::ReadWrite;
+        if write && (geometry.read_only() || !machine.writable()) {
+            return Err(Error::ReadOnly);
+        }
+        let mut volume = Self { machine, geometry, nonce: slot.nonce.get(), read_only: !write };
+        let mut cut = slot.cut.get();
+        if how != Open::NoRecovery && slot.state.get() == format::SLOT_DIRTY {
+            cut = volume.recover(&slot)?;
+        }
+        let mounts = slot.mounts.get().wrapping_add(1);
+        let dirty = slot.state.get() == format::SLOT_DIRTY && volume.machine.writable();
+        if write || how == Open::ReadOnly && dirty {
+            volume.nonce = volume.machine.random();
+            let next = volume.slot(cut, mounts, !write);
+            write_slots(&volume.machine, &volume.geometry, next, sound)?;
+        }
+        volume.reset(cut, mounts);
+        volume.load_groups()?;
+        volume.load_table()?;
+        Ok(volume)
+    }
+
+    /// Replays the log. Returns the sequence number up to which everything is in place, durably.
+    fn recover(&self, slot: &Slot) -> Result<u64> {
+        let expected = Expected { nonce: slot.nonce.get(), cut: slot.cut.get() };
+        let (highest, records) = replay::scan(&self.machine, &self.geometry, expected)?;
+        if !self.machine.writable() {
+            return if records == 0 { Ok(highest) } else { Err(Error::ReadOnly) };
+        }
+        replay::replay(&self.machine, &self.geometry, expected)?;
+        self.machine.fence();
+        Ok(highest)
+    }
+
+    /// The machine's state of an empty log.
+    fn reset(&self, cut: u64, mounts: u64) {
+        self.machine.set_drawn(cut);
+        self.machine.checkpoint(|state| *state = Checkpoint { cut, mounts, clean: false });
+        let halves = [Half::default(), Half { number: 1, ..Half::default() }];
+        for lane in 0..self.geometry.lanes() {
+            self.machine.lane(lane, |lane| *lane = Lane { halves, cut, ..Lane::default() });
+        }
+        self.machine.limbo(|limbo| *limbo.state = LimboState::default());
+        self.machine.inodes(|inodes| {
+            inodes.bits.fill(!0);
+            inodes.chunks.fill(0);
+            *inodes.state = InodesState::default();
+        });
+    }
+}
+
+/// The slot that counts, and its offset: the one of the later mount, and with the higher cut. A copy may be damaged, or behind.
+pub(super) fn read_slots(media: &impl Pmem, geometry: &Geometry) -> Result<(Slot, u64)> {
+    let mut found: Result<(Slot, u64)> = Err(Error::Damaged("slots of the log"));
+    for offset in format::SLOT_OFFSETS {
+        let at = slot_at(offset);
+        let slot =
+            media.read::<Slot>(at).and_then(|slot| check::slot(geometry.uuid(), &slot, at).map(|()| (slot, offset)));
+        let order = |(slot, _): &(Slot, u64)| (slot.mounts.get(), slot.cut.get(), slot.state.get());
+        found = match (found, slot) {
+            (Ok(one), Ok(two)) => Ok(if order(&two) > order(&one) { two } else { one }),
+            (Ok(slot), Err(_)) | (Err(_), Ok(slot)) => Ok(slot),
+            (Err(error), Err(_)) => Err(error),
+        };
+    }
+    found
+}

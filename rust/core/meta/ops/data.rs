@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations that give a file blocks, or a larger size.
+//!
+//! The bytes are in place and fenced before: those of fresh blocks by [`Blocks::write_with`], those past the end of the file
+//! or in unwritten blocks by the caller, under the inode's lock.
+//!
+//! [`Blocks::write_with`]: crate::meta::span::Blocks::write_with
+
+use crate::media::format::{self, Inode, Time};
+use crate::media::{Error, Result, BLOCK};
+use crate::meta::change::Change;
+use crate::meta::extent::{self, Run, FILE_BLOCKS};
+use crate::meta::inode::{self, Live, SIZE_MAX};
+use crate::meta::log::Stage;
+use crate::meta::span::{Blocks, Fresh, Written};
+use crate::meta::{Durable, Machine, Volume};
+
+/// Bytes of record that turning a part of an extent into a written one takes at most.
+const CONVERT_COST: usize = 320;
+
+/// Sets times, and a size that is larger than the present one.
+fn grow(raw: &mut Inode, size: Option<u64>, now: Time) -> Result {
+    super::valid_time(now)?;
+    if let Some(size) = size {
+        if size > SIZE_MAX {
+            return Err(Error::TooBig);
+        }
+        raw.size = size.max(raw.size.get()).into();
+    }
+    super::touch(raw, now);
+    Ok(())
+}
+
+/// Refuses ranges that are not a file's.
+fn valid_range(file_block: u64, count: u64) -> Result {
+    match file_block.checked_add(count) {
+        Some(end) if end <= FILE_BLOCKS && count > 0 => Ok(()),
+        _ => Err(Error::TooBig),
+    }
+}
+
+/// Adds a run to the new version of an inode, if there is a hole.
+fn fill<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, run: Run) -> Result {
+    valid_range(run.file_block, u64::from(run.len))?;
+    let geometry = *change.geometry();
+    if extent::last_within(change, &geometry, raw, run.file_block, run.end())?.is_some() {
+        return Err(Error::Invalid("no hole"));
+    }
+    raw.blocks = raw.blocks.get().saturating_add(u64::from(run.len)).into();
+    extent::add(change, raw, run)
+}
+
+/// Fills a hole from `file_block` on with written blocks, and sets the size if that is larger than the present one.
+///
+/// # Errors
+///
+/// `Invalid` if there is no hole; `NoSpace` (for a node of the tree), `TooBig`, `IsDir`. The blocks are given back then.
+pub fn attach<'v, M: Machine>(
+    volume: &'v Volume<M>,
+    file: &mut Live,
+    file_block: u64,
+    blocks: Blocks<'v, M, Written>,
+    size: Option<u64>,
+    now: Time,
+) -> Result<Durable<()>> {
+    super::must_be_file(file)?;
+    super::settle(volume, file)?;
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let mut raw = file.raw;
+    let run = Run { file_block, block: blocks.first(), len: blocks.count(), flags: 0 };
+    change.record().attach(blocks)?;
+    fill(&mut change, &mut raw, run)?;
+    grow(&mut raw, size, now)?;
+    finish(change, file, raw)
+}
+
+/// Fills a hole from `file_block` on with blocks that read as zeroes until [`written`].
+///
+/// # Errors
+///
+/// As of [`attach`].
+pub fn preallocate<'v, M: Machine>(
+    volume: &'v Volume<M>,
+    file: &mut Live,
+    file_block: u64,
+    blocks: Blocks<'v, M, Fresh>,
+    size: Option<u64>,
+    now: Time,
+) -> Result<Durable<()>> {
+    super::must_be_file(file)?;
+    super::settle(volume, file)?;
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let mut raw = file.raw;
+    let flags = format::EXTENT_UNWRITTEN;
+    let run = Run { file_block, block: blocks.first(), len: blocks.count(), flags };
+    change.record().attach_unwritten(blocks)?;
+    fill(&mut change, &mut raw, run)?;
+    grow(&mut raw, size, now)?;
+    finish(change, file, raw)
+}
+
+/// Stages the inode and commits.
+fn finish<M: Machine>(mut change: Change<'_, '_, M>, file: &mut Live, mut raw: Inode) -> Result<Durable<()>> {
+    inode::stage(&mut change, file, &mut raw)?;
+    let durable = change.commit(())?;
+    super::accept(file, &raw);
+    Ok(durable)
+}
+
+/// Makes unwritten blocks in `count` blocks from `file_block` on written ones: all their bytes are in place and fenced. Others in
+/// the range stay as they are. The size is set by the last of the records.
+///
+/// # Errors
+///
+/// `NoSpace` (for a node of the tree), `TooBig`, `IsDir`. A part of the range may be converted then.
+pub fn written<M: Machine>(
+    volume: &Volume<M>,
+    file: &mut Live,
+    file_block: u64,
+    count: u64,
+    size: Option<u64>,
+    now: Time,
+) -> Result<Durable<()>> {
+    super::must_be_file(file)?;
+    super::settle(volume, file)?;
+    valid_range(file_block, count)?;
+    let mut to = file_block.saturating_add(count);
+    loop {
+        let mut stage = Stage::new();
+        let mut change = Change::new(volume, &mut stage);
+        let mut raw = file.raw;
+        to = convert(&mut change, &mut raw, file_block, to)?;
+        if to <= file_block {
+            grow(&mut raw, size, now)?;
+            return finish(change, file, raw);
+        }
+        let _durable = finish(change, file, raw)?;
+    }
+}
+
+/// Converts from the end of the range as much as one record takes; returns the new end of the range.
+fn convert<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, from: u64, to: u64) -> Result<u64> {
+    let geometry = *change.geometry();
+    let mut to = to;
+    while let Some(run) = extent::last_within(change, &geometry, raw, from, to)? {
+        let part = run.part(from, to);
+        if run.unwritten() {
+            if change.room() < CONVERT_COST {
+                return Ok(to);
+            }
+            convert_part(change, raw, &run, &part)?;
+        }
+        to = part.file_block;
+    }
+    Ok(from)
+}
+
+/// Converts a part of an unwritten extent.
+fn convert_part<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, whole: &Run, part: &Run) -> Result {
+    let done = Run { flags: part.flags & !format::EXTENT_UNWRITTEN, ..*part };
+    if whole == part {
+        let cost = extent::removal_cost(change, raw, whole.file_block)?;
+        if change.room() < cost.saturating_add(CONVERT_COST) || !extent::joins(change, raw, &done)? {
+            return extent::set(change, raw, whole.file_block, &done);
+        }
+    }
+    extent::carve(change, raw, whole, part)?;
+    extent::add(change, raw, done)
+}
+
+/// Makes a file larger. Every byte between the old and the new end that lies in a written block is in place and fenced: zero, or
+/// what is appended.
+///
+/// # Errors
+///
+/// `Invalid` if the size is smaller; `TooBig`, `IsDir`.
+pub fn extend<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Time) -> Result<Durable<()>> {
+    super::must_be_file(file)?;
+    super::settle(volume, file)?;
+    if size < file.size() {
+        return Err(Error::Invalid("smaller size"));
+    }
+    let mut stage = Stage::new();
+    let change = Change::new(volume, &mut stage);
+    let mut raw = file.raw;
+    grow(&mut raw, Some(size), now)?;
+    finish(change, file, raw)
+}
+
+/// Blocks that a file of `size` bytes has.
+pub(super) fn blocks_of(size: u64) -> u64 {
+    size.div_ceil(BLOCK)
+}

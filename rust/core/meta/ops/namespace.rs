@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations on names and attributes. Each is one record.
+
+use crate::media::format::{self, Inode, Time};
+use crate::media::{Error, Result, BLOCK};
+use crate::meta::alloc::Number;
+use crate::meta::change::Change;
+use crate::meta::dir::{self, Found};
+use crate::meta::inode::{self, Live, LINKS_MAX, SYMLINK_MAX, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use crate::meta::log::Stage;
+use crate::meta::{table, Durable, Machine, Volume};
+
+/// What a new file is.
+#[derive(Clone, Copy, Debug)]
+pub enum What<'a> {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symlink to this target, of 1 to 4095 bytes.
+    Symlink(&'a [u8]),
+    /// A device node with this number, a fifo or a socket, as the mode says.
+    Node(u32),
+}
+
+/// A new file.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// Type and permissions; the type must agree with `what`.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// The time.
+    pub now: Time,
+    /// What it is.
+    pub what: What<'a>,
+}
+
+/// A change of attributes: what is `Some` is set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetAttr {
+    /// Permissions; the type bits are ignored.
+    pub mode: Option<u16>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Last access.
+    pub atime: Option<Time>,
+    /// Last change of the contents.
+    pub mtime: Option<Time>,
+    /// Last change of the inode.
+    pub ctime: Option<Time>,
+}
+
+/// A rename.
+pub struct Rename<'a> {
+    /// The directory it is in.
+    pub from: &'a mut Live,
+    /// Its name there.
+    pub from_name: &'a [u8],
+    /// The directory it goes to; `None` if it stays in `from`.
+    pub to: Option<&'a mut Live>,
+    /// Its name there.
+    pub to_name: &'a [u8],
+    /// What is renamed.
+    pub moved: &'a mut Live,
+    /// What has that name, and loses it.
+    pub victim: Option<&'a mut Live>,
+    /// The time.
+    pub now: Time,
+}
+
+/// A directory that entries can be put into.
+fn must_live(dir: &Live) -> Result {
+    if !dir.is_dir() {
+        return Err(Error::NotDir);
+    }
+    if dir.nlink() == 0 {
+        return Err(Error::NotFound);
+    }
+    Ok(())
+}
+
+/// One link more.
+fn link_to(raw: &mut Inode) -> Result {
+    let nlink = raw.nlink.get();
+    if nlink >= LINKS_MAX {
+        return Err(Error::TooManyLinks);
+    }
+    raw.nlink = nlink.saturating_add(1).into();
+    Ok(())
+}
+
+/// One link less.
+fn unlink_from(raw: &mut Inode, at: u64) -> Result {
+    let nlink = raw.nlink.get().checked_sub(1).ok_or(Error::Corrupt { at, why: "number of links" })?;
+    raw.nlink = nlink.into();
+    Ok(())
+}
+
+/// Fills in an inode for a reserved number, which the record takes. `parent` is the directory it goes to.
+fn prepare<'v, M: Machine>(
+    change: &mut Change<'v, '_, M>,
+    volume: &'v Volume<M>,
+    number: Number<'v, M>,
+    parent: u64,
+    new: &New<'_>,
+) -> Result<Live> {
+    super::valid_time(new.now)?;
+    let mut live = inode::fresh(volume, number.ino())?;
+    change.record().take_number(number)?;
+    let raw = &mut live.raw;
+    raw.mode = new.mode.into();
+    raw.uid = new.uid.into();
+    raw.gid = new.gid.into();
+    raw.nlink = 1.into();
+    raw.btime = new.now;
+    raw.atime = new.now;
+    raw.mtime = new.now;
+    raw.ctime = new.now;
+    let kind = new.mode & S_IFMT;
+    let agrees = match new.what {
+        What::File => kind == S_IFREG,
+        What::Dir => kind == S_IFDIR,
+        What::Symlink(_) => kind == S_IFLNK,
+        What::Node(_) => inode::special(kind),
+    };
+    if !agrees {
+        return Err(Error::Invalid("type of a new file"));
+    }
+    match new.what {
+        What::File => {}
+        What::Dir => {
+            raw.nlink = 2.into();
+            raw.parent = parent.into();
+        }
+        What::Symlink(target) => symlink(change, raw, target)?,
+        What::Node(rdev) => raw.rdev = rdev.into(),
+    }
+    Ok(live)
+}
+
+/// Puts a symlink's target into the inode, or into a block of its own.
+fn symlink<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, target: &[u8]) -> Result {
+    if target.is_empty() || target.contains(&0) {
+        return Err(Error::Invalid("target of a symlink"));
+    }
+    if target.len() > SYMLINK_MAX {
+        return Err(Error::NameTooLong);
+    }
+    raw.size = (target.len() as u64).into();
+    if target.len() <= format::INLINE_SYMLINK {
+        raw.inline_len = target.len() as u8;
+        for (to, from) in raw.inline.iter_mut().zip(target) {
+            *to = *from;
+        }
+        return Ok(());
+    }
+    let block = change.node(0)?;
+    let at = block.saturating_mul(BLOCK);
+    change.store_fresh(at, target)?;
+    raw.root = block.into();
+    raw.blocks = 1.into();
+    Ok(())
+}
+
+/// Creates a file in a directory.
+///
+/// # Errors
+///
+/// `Exists`, `NotDir`, `NotFound` (the directory was removed), `NameTooLong`, `TooManyLinks`, `NoSpace`, `NoInodes`,
+/// `Invalid`, `ReadOnly`.
+pub fn create<M: Machine>(volume: &Volume<M>, dir: &mut Live, name: &[u8], new: &New<'_>) -> Result<Durable<Live>> {
+    dir::valid(name)?;
+    must_live(dir)?;
+    let number = table::number(volume, dir.ino())?;
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let mut live = prepare(&mut change, volume, number, dir.ino(), new)?;
+    let mut parent = dir.raw;
+    dir::insert(&mut change, &mut parent, name, Found { ino: live.ino(), kind: inode::kind(new.mode) })?;
+    if live.is_dir() {
+        link_to(&mut parent)?;
+    }
+    super::touch(&mut parent, new.now);
+    inode::stage(&mut change, dir, &mut parent)?;
+    inode::stage_new(&mut change, &mut live)?;
+    let durable = change.commit(live)?;
+    super::accept(dir, &parent);
+    Ok(durable)
+}
+
+/// Creates a regular file without a name: an orphan until [`link`] gives it one.
+///
+/// # Errors
+///
+/// As of [`create`].
+pub fn tmpfile<M: Machine>(volume: &Volume<M>, near: u64, new: &New<'_>) -> Result<Durable<Live>> {
+    let number = table::number(volume, near)?;
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let mut live = prepare(&mut change, volume, number, 0, new)?;
+    if !live.is_file() {
+        return Err(Error::Invalid("type of a file without a name"));
+    }
+    live.raw.nlink = 0.into();
+    live.raw.orphan = format::ORPHAN_UNLINKED;
+    change.record().orphan(live.ino(), true)?;
+    inode::stage_new(&mut change, &mut live)?;
+    change.commit(live)
+}
+
+/// Gives a file another name, or a file without any its first.
+///
+/// # Errors
+///
+/// `Exists`, `IsDir`, `TooManyLinks`, and as of [`create`].
+pub fn link<M: Machine>(
+    volume: &Volume<M>,
+    dir: &mut Live,
+    name: &[u8],
+    target: &mut Live,
+    now: Time,
+) -> Result<Durable<()>> {
+    dir::valid(name)?;
+    super::valid_time(now)?;
+    must_live(dir)?;
+    if target.is_dir() {
+        return Err(Error::IsDir);
+    }
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let (mut parent, mut linked) = (dir.raw, target.raw);
+    link_to(&mut linked)?;
+    linked.ctime = now;
+    if linked.orphan == format::ORPHAN_UNLINKED {
+        linked.orphan = format::ORPHAN_NONE;
+        change.record().orphan(target.ino(), false)?;
+    }
+    dir::insert(&mut change, &mut parent, name, Found { ino: target.ino(), kind: inode::kind(target.mode()) })?;
+    super::touch(&mut parent, now);
+    inode::stage(&mut change, dir, &mut parent)?;
+    inode::stage(&mut change, target, &mut linked)?;
+    let durable = change.commit(())?;
+    super::accept(dir, &parent);
+    super::accept(target, &linked);
+    Ok(durable)
+}
+
+/// The victim of an unlink or of a rename loses its link; the last one makes it an orphan.
+fn bereave<M: Machine>(change: &mut Change<'_, '_, M>, victim: &Live, raw: &mut Inode, now: Time) -> Result {
+    if victim.is_dir() {
+        raw.nlink = 0.into();
+    } else {
+        unlink_from(raw, victim.at)?;
+    }
+    raw.ctime = now;
+    if raw.nlink.get() == 0 {
+        // The bit is set already if a truncation was interrupted.
+        raw.orphan = format::ORPHAN_UNLINKED;
+        change.record().orphan(victim.ino(), true)?;
+    }
+    inode::stage(change, victim, raw)
+}
+
+fn unlink_any<M: Machine>(
+    volume: &Volume<M>,
+    dir: &mut Live,
+    name: &[u8],
+    victim: &mut Live,
+    now: Time,
+) -> Result<Durable<()>> {
+    super::valid_time(now)?;
+    must_live(dir)?;
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let (mut parent, mut gone) = (dir.raw, victim.raw);
+    dir::remove(&mut change, &mut parent, name, victim.ino())?;
+    if victim.is_dir() {
+        unlink_from(&mut parent, dir.at)?;
+    }
+    super::touch(&mut parent, now);
+    inode::stage(&mut change, dir, &mut parent)?;
+    bereave(&mut change, victim, &mut gone, now)?;
+    let durable = change.commit(())?;
+    super::accept(dir, &parent);
+    super::accept(victim, &gone);
+    Ok(durable)
+}
+
+/// Removes a name of a file that is no directory. Without links the file is an orphan, to be freed by
+/// [`evict`](super::evict).
+///
+/// # Errors
+///
+/// `IsDir`, `NotDir`, `NotFound` if the name is not the victim's. Never `NoSpace`.
+pub fn unlink<M: Machine>(
+    volume: &Volume<M>,
+    dir: &mut Live,
+    name: &[u8],
+    victim: &mut Live,
+    now: Time,
+) -> Result<Durable<()>> {
+    if victim.is_dir() {
+        return Err(Error::IsDir);
+    }
+    unlink_any(volume, dir, name, victim, now)
+}
+
+/// Removes an empty directory, which is an orphan then.
+///
+/// # Errors
+///
+/// `NotEmpty`, `NotDir`, `NotFound` if the name is not the victim's. Never `NoSpace`.
+pub fn rmdir<M: Machine>(
+    volume: &Volume<M>,
+    dir: &mut Live,
+    name: &[u8],
+    victim: &mut Live,
+    now: Time,
+) -> Result<Durable<()>> {
+    if !victim.is_dir() {
+        return Err(Error::NotDir);
+    }
+    if !dir::is_empty(volume, victim) {
+        return Err(Error::NotEmpty);
+    }
+    unlink_any(volume, dir, name, victim, now)
+}
+
+/// Whether what is moved can take the victim's place.
+fn replaceable<M: Machine>(volume: &Volume<M>, moved: &Live, victim: &Live) -> Result {
+    match (moved.is_dir(), victim.is_dir()) {
+        (false, true) => Err(Error::IsDir),
+        (true, false) => Err(Error::NotDir),
+        (true, true) if !dir::is_empty(volume, victim) => Err(Error::NotEmpty),
+        _ if moved.ino() == victim.ino() => Err(Error::Invalid("a file cannot replace itself")),
+        _ => Ok(()),
+    }
+}
+
+/// Moves a name, over another file's if there is a victim. The caller sees to it that no directory is moved below itself.
+///
+/// # Errors
+///
+/// `Exists` if the new name exists and there is no victim; `NotFound` if a name is not that of the inode given; `IsDir`,
+/// `NotDir`, `NotEmpty`, `TooManyLinks`, `NoSpace`, `NameTooLong`.
+pub fn rename<M: Machine>(volume: &Volume<M>, rename: Rename<'_>) -> Result<Durable<()>> {
+    let Rename { from, from_name, to, to_name, moved, mut victim, now } = rename;
+    dir::valid(to_name)?;
+    super::valid_time(now)?;
+    must_live(from)?;
+    to.as_deref().map_or(Ok(()), must_live)?;
+    victim.as_deref().map_or(Ok(()), |victim| replaceable(volume, moved, victim))?;
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let mut source = from.raw;
+    let mut target = to.as_deref().map(|to| to.raw);
+    let found = Found { ino: moved.ino(), kind: inode::kind(moved.mode()) };
+    let into = target.as_mut().unwrap_or(&mut source);
+    match &victim {
+        Some(victim) => dir::replace(&mut change, into, to_name, victim.ino(), found)?,
+        None => dir::insert(&mut change, into, to_name, found)?,
+    }
+    dir::remove(&mut change, &mut source, from_name, moved.ino())?;
+    if moved.is_dir() {
+        unlink_from(&mut source, from.at)?;
+        let into = target.as_mut().unwrap_or(&mut source);
+        // The victim, a directory too, gives its link to the moved one.
+        if victim.is_none() {
+            link_to(into)?;
+        }
+    }
+    super::touch(&mut source, now);
+    inode::stage(&mut change, from, &mut source)?;
+    if let (Some(to), Some(target)) = (to.as_deref(), target.as_mut()) {
+        super::touch(target, now);
+        inode::stage(&mut change, to, target)?;
+    }
+    let mut renamed = moved.raw;
+    renamed.ctime = now;
+    if let (true, Some(to)) = (moved.is_dir(), to.as_deref()) {
+        renamed.parent = to.ino().into();
+    }
+    inode::stage(&mut change, moved, &mut renamed)?;
+    let mut gone = victim.as_deref().map(|victim| victim.raw);
+    if let (Some(victim), Some(gone)) = (victim.as_deref(), gone.as_mut()) {
+        bereave(&mut change, victim, gone, now)?;
+    }
+    let durable = change.commit(())?;
+    super::accept(from, &source);
+    super::accept(moved, &renamed);
+    if let (Some(to), Some(target)) = (to, target) {
+        super::accept(to, &target);
+    }
+    if let (Some(victim), Some(gone)) = (victim.as_mut(), gone) {
+        super::accept(victim, &gone);
+    }
+    Ok(durable)
+}
+
+/// Sets attributes.
+///
+/// # Errors
+///
+/// `Invalid` for times that cannot be.
+pub fn set_attr<M: Machine>(volume: &Volume<M>, live: &mut Live, attr: &SetAttr) -> Result<Durable<()>> {
+    [attr.atime, attr.mtime, attr.ctime].into_iter().flatten().try_for_each(super::valid_time)?;
+    let mut stage = Stage::new();
+    let mut change = Change::new(volume, &mut stage);
+    let mut raw = live.raw;
+    if let Some(mode) = attr.mode {
+        raw.mode = (live.mode() & S_IFMT | mode & !S_IFMT).into();
+    }
+    raw.uid = attr.uid.map_or(raw.uid, Into::into);
+    raw.gid = attr.gid.map_or(raw.gid, Into::into);
+    raw.atime = attr.atime.unwrap_or(raw.atime);
+    raw.mtime = attr.mtime.unwrap_or(raw.mtime);
+    raw.ctime = attr.ctime.unwrap_or(raw.ctime);
+    inode::stage(&mut change, live, &mut raw)?;
+    let durable = change.commit(())?;
+    super::accept(live, &raw);
+    Ok(durable)
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The inode table: a file, inode 0, made of chunks of 256 slots. It grows by a chunk and never shrinks.
+//!
+//! Its inode is read at mount and when it grows, under the machine's lock `table`; where the chunks lie is known in DRAM.
+
+use zerocopy::IntoBytes;
+
+use super::alloc::Number;
+use super::change::Change;
+use super::extent::{self, Extent, Run};
+use super::inode::{self, Live};
+use super::log::Stage;
+use super::mkfs;
+use super::span::{Blocks, Fresh};
+use super::{Machine, Volume};
+use crate::media::format::{self, Chunk, Inode, CHUNK_BLOCKS, CHUNK_INODES};
+use crate::media::{check, Error, Pmem, Result, BLOCK};
+
+/// Position of the table inode.
+const TABLE_AT: u64 = format::TABLE_BLOCK * BLOCK;
+
+/// Reads the table inode.
+pub(in crate::meta) fn read<M: Machine>(volume: &Volume<M>) -> Result<Inode> {
+    let raw: Inode = volume.media().read(TABLE_AT)?;
+    check::inode(volume.geometry(), &raw, format::TABLE_INO, TABLE_AT)?;
+    Ok(raw)
+}
+
+impl<M: Machine> Volume<M> {
+    /// Finds the chunks of the inode table and loads their in-use bits, at mount.
+    pub(in crate::meta) fn load_table(&self) -> Result {
+        let corrupt = |why| Err(Error::Corrupt { at: TABLE_AT, why });
+        let raw = read(self)?;
+        let chunks = raw.size.get() / (CHUNK_BLOCKS * BLOCK);
+        if raw.size.get() % (CHUNK_BLOCKS * BLOCK) != 0 || chunks == 0 || chunks > self.geometry().max_chunks() {
+            return corrupt("size of the inode table");
+        }
+        for index in 0..chunks {
+            let extent = extent::map(self.media(), self.geometry(), &raw, index.saturating_mul(CHUNK_BLOCKS))?;
+            let Extent::Data { block, len, unwritten: false, .. } = extent else {
+                return corrupt("hole in the inode table");
+            };
+            if u64::from(len) < CHUNK_BLOCKS {
+                return corrupt("chunk of the inode table in pieces");
+            }
+            let at = block.saturating_mul(BLOCK);
+            let chunk: Chunk = self.media().read(at)?;
+            check::chunk(self.geometry(), &chunk, index, at)?;
+            self.adopt_chunk(index, block, &chunk.used.map(|word| word.get()))?;
+        }
+        Ok(())
+    }
+
+    /// The next inode from number `from` on that is marked as an orphan.
+    ///
+    /// # Errors
+    ///
+    /// `Poison`.
+    pub fn orphans(&self, from: u64) -> Result<Option<u64>> {
+        for index in from / CHUNK_INODES..self.chunks() {
+            let at = self.orphans_at(index.saturating_mul(CHUNK_INODES))?;
+            let words: [zerocopy::little_endian::U64; 4] = self.media().read(at)?;
+            let mut first = index.saturating_mul(CHUNK_INODES);
+            for word in words {
+                let skip = from.saturating_sub(first);
+                let bits = if skip < 64 { word.get() >> skip << skip } else { 0 };
+                if bits != 0 {
+                    return Ok(Some(first.saturating_add(u64::from(bits.trailing_zeros()))));
+                }
+                first = first.saturating_add(64);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reserves an inode number close to `near`; the inode table grows if there is none.
+///
+/// # Errors
+///
+/// `NoInodes`, `NoSpace`.
+pub(in crate::meta) fn number<M: Machine>(volume: &Volume<M>, near: u64) -> Result<Number<'_, M>> {
+    loop {
+        let chunks = volume.chunks();
+        match volume.reserve_number(near) {
+            Err(Error::NoInodes) => grow(volume, chunks)?,
+            number => return number,
+        }
+    }
+}
+
+/// Adds a chunk to the inode table, if it still has `chunks`.
+///
+/// # Errors
+///
+/// `NoInodes` if the table has its full size; `NoSpace`.
+#[inline(never)]
+fn grow<M: Machine>(volume: &Volume<M>, chunks: u64) -> Result {
+    volume.table(|| {
+        if volume.chunks() != chunks {
+            // Somebody else was faster.
+            return Ok(());
+        }
+        if chunks >= volume.geometry().max_chunks() {
+            return Err(Error::NoInodes);
+        }
+        let blocks = reserve(volume)?;
+        let first = blocks.first();
+        let header = mkfs::chunk(volume.geometry().uuid(), chunks, first);
+        blocks.store(0, header.as_bytes())?;
+        let start = size_of_val(&header) as u64;
+        blocks.zero(start, CHUNK_BLOCKS.saturating_mul(BLOCK).saturating_sub(start))?;
+        let blocks = blocks.written();
+        let mut raw = read(volume)?;
+        let table = Live { at: TABLE_AT, raw };
+        let mut stage = Stage::new();
+        let mut change = Change::new(volume, &mut stage);
+        change.record().attach(blocks)?;
+        let file_block = chunks.saturating_mul(CHUNK_BLOCKS);
+        extent::add(&mut change, &mut raw, Run { file_block, block: first, len: CHUNK_BLOCKS as u32, flags: 0 })?;
+        raw.blocks = raw.blocks.get().saturating_add(CHUNK_BLOCKS).into();
+        raw.size = raw.size.get().saturating_add(CHUNK_BLOCKS.saturating_mul(BLOCK)).into();
+        inode::stage(&mut change, &table, &mut raw)?;
+        let _durable = change.commit(())?;
+        volume.adopt_chunk(chunks, first, &header.used.map(|word| word.get()))
+    })
+}
+
+/// Reserves the blocks of a chunk, which are contiguous.
+fn reserve<M: Machine>(volume: &Volume<M>) -> Result<Blocks<'_, M, Fresh>> {
+    let blocks = volume.reserve(0, CHUNK_BLOCKS as u32, false)?;
+    if u64::from(blocks.count()) < CHUNK_BLOCKS {
+        return Err(Error::NoSpace);
+    }
+    Ok(blocks)
+}
