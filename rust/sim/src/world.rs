@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A machine with several CPUs, each a coroutine that pauses before every access to the media and at every lock, and a
+//! scheduler that decides who goes on. Locks are the simulation's own: waiting is visible, so a deadlock is a failed test.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use generator::Gn;
+use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, Result};
+use pfnfs_core::meta::machine::*;
+
+use crate::media::Media;
+use crate::plain::State;
+use crate::random::Random;
+
+/// Back to the scheduler, from anywhere in a CPU's stack.
+#[allow(deprecated, reason = "the scoped form cannot be reached from within the core's calls")]
+fn suspend() {
+    generator::yield_with(());
+}
+
+/// What a CPU runs.
+pub type Program = Box<dyn FnOnce()>;
+
+thread_local! {
+    /// Programs on their way into their coroutines, which the generator would otherwise want to be able to send to threads.
+    static STARTING: RefCell<Option<Program>> = const { RefCell::new(None) };
+}
+
+fn start() {
+    let program = STARTING.with(|starting| starting.borrow_mut().take());
+    program.expect("put there by `run`")();
+}
+
+/// Everything that can be locked. `Object` is what the test says: the inode locks, outside the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lock {
+    Object(u32),
+    Table,
+    Checkpoint,
+    Lane(u32),
+    Group(u32),
+    Limbo,
+    Inodes,
+}
+
+impl Lock {
+    /// A lock may be taken while holding `held` only if this allows it.
+    fn may_follow(self, held: Lock) -> bool {
+        match held {
+            Lock::Object(number) => !matches!(self, Lock::Object(other) if other <= number),
+            Lock::Table => !matches!(self, Lock::Object(_) | Lock::Table),
+            Lock::Checkpoint => !matches!(self, Lock::Object(_) | Lock::Table | Lock::Checkpoint),
+            Lock::Lane(_) | Lock::Group(_) | Lock::Limbo | Lock::Inodes => false,
+        }
+    }
+}
+
+/// How the scheduler chooses.
+#[derive(Clone, Debug)]
+pub enum Policy {
+    /// By chance at every step, to stay with the same CPU so many times of 256.
+    Chance(u8),
+    /// The CPU of highest priority goes on; at these steps it becomes the lowest.
+    Priority(Vec<u64>),
+    /// These choices, one per step at which there is one; then whoever ran before.
+    Script(Vec<u8>),
+}
+
+/// A step of a scripted run, for the enumeration: who could go on, who did, who ran before.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub runnable: u8,
+    pub chosen: u8,
+    pub before: u8,
+}
+
+/// The machine; clones are the same machine.
+#[derive(Clone)]
+pub struct World(Rc<Inner>);
+
+impl std::ops::Deref for World {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// The machine's parts.
+pub struct Inner {
+    pub media: RefCell<Media>,
+    state: RefCell<Option<State>>,
+    random: RefCell<Random>,
+    owners: RefCell<BTreeMap<Lock, usize>>,
+    waiting: RefCell<Vec<Option<Lock>>>,
+    current: Cell<usize>,
+    /// Whether CPUs pause at all, and also at plain accesses, not only at fences and locks.
+    pauses: Cell<bool>,
+    fine: Cell<bool>,
+    /// The last step was a fence.
+    fenced: Cell<bool>,
+    /// Steps so far.
+    pub steps: Cell<u64>,
+    pub script: RefCell<Vec<Step>>,
+    protected: Cell<bool>,
+    /// Who looks on outside of `run`.
+    watch: RefCell<Option<Watch>>,
+}
+
+/// Called before every step outside of `run`.
+pub type Watch = Box<dyn FnMut(&World)>;
+
+/// What `run` calls after every step: the world, and whether the step was a fence.
+pub type Observer<'a> = &'a mut dyn FnMut(&World, bool);
+
+impl World {
+    pub fn new(words: Vec<u64>, cpus: usize, seed: u64) -> Self {
+        Self(Rc::new(Inner {
+            media: RefCell::new(Media::new(words, cpus)),
+            state: RefCell::new(None),
+            random: RefCell::new(Random::new(seed)),
+            owners: RefCell::default(),
+            waiting: RefCell::new(vec![None; cpus]),
+            current: Cell::new(0),
+            pauses: Cell::new(false),
+            fine: Cell::new(true),
+            fenced: Cell::new(false),
+            steps: Cell::new(0),
+            script: RefCell::default(),
+            protected: Cell::new(false),
+            watch: RefCell::new(None),
+        }))
+    }
+
+    /// Makes the locks' state for a volume; to be called before it is opened.
+    pub fn prepare(&self, geometry: &Geometry) {
+        *self.state.borrow_mut() = Some(State::new(geometry));
+    }
+
+    /// Pauses at fences and locks only: fewer interleavings, for the enumeration.
+    pub fn coarse(&self) {
+        self.fine.set(false);
+    }
+
+    /// From now on the media cannot be written: whoever tries fails the test.
+    pub fn protect(&self) {
+        self.protected.set(true);
+    }
+
+    /// Sets who looks on.
+    pub fn watch(&self, watch: Option<Watch>) {
+        self.watch.replace(watch);
+    }
+
+    /// CPU that is running.
+    pub fn current(&self) -> usize {
+        self.current.get()
+    }
+
+    /// Lets others go on until something is so. Only within `run`.
+    pub fn wait_until(&self, mut so: impl FnMut() -> bool) {
+        while !so() {
+            suspend();
+        }
+    }
+
+    /// Whether a CPU waits for this lock.
+    pub fn is_wanted(&self, lock: Lock) -> bool {
+        self.waiting.borrow().contains(&Some(lock))
+    }
+
+    fn pause(&self) {
+        self.steps.set(self.steps.get() + 1);
+        if self.pauses.get() && generator::is_generator() {
+            suspend();
+        } else if let Some(mut watch) = self.watch.take() {
+            watch(self);
+            self.watch.replace(Some(watch));
+        }
+    }
+
+    fn access(&self) {
+        if self.fine.get() {
+            self.pause();
+        }
+    }
+
+    /// Takes a lock, runs, gives it back. Panics if the order of locks forbids it.
+    pub fn locked<R>(&self, lock: Lock, f: impl FnOnce() -> R) -> R {
+        self.lock(lock);
+        let result = f();
+        self.unlock(lock);
+        result
+    }
+
+    pub fn lock(&self, lock: Lock) {
+        let cpu = self.current.get();
+        let held: Vec<Lock> =
+            self.owners.borrow().iter().filter(|(_, owner)| **owner == cpu).map(|(held, _)| *held).collect();
+        if let Some(held) = held.iter().find(|held| !lock.may_follow(**held)) {
+            panic!("CPU {cpu} takes {lock:?} while it holds {held:?}");
+        }
+        self.pause();
+        while self.owners.borrow().contains_key(&lock) {
+            self.waiting.borrow_mut()[cpu] = Some(lock);
+            assert!(generator::is_generator(), "{lock:?} is held by nobody who could release it");
+            suspend();
+        }
+        self.waiting.borrow_mut()[cpu] = None;
+        self.owners.borrow_mut().insert(lock, cpu);
+    }
+
+    /// For tests that hold a lock to stop others at it: runs as if this CPU did not hold `lock`.
+    pub fn locked_below<R>(&self, lock: Lock, f: impl FnOnce() -> R) -> R {
+        let cpu = self.current.get();
+        self.owners.borrow_mut().insert(lock, usize::MAX);
+        let result = f();
+        self.owners.borrow_mut().insert(lock, cpu);
+        result
+    }
+
+    /// Whether somebody holds this lock.
+    pub fn is_held(&self, lock: Lock) -> bool {
+        self.owners.borrow().contains_key(&lock)
+    }
+
+    pub fn unlock(&self, lock: Lock) {
+        self.owners.borrow_mut().remove(&lock);
+        self.pause();
+    }
+
+    /// Whether this CPU could go on.
+    fn runnable(&self, cpu: usize) -> bool {
+        self.waiting.borrow()[cpu].is_none_or(|lock| !self.owners.borrow().contains_key(&lock))
+    }
+
+    /// Runs one program per CPU, interleaved, until all have ended. Panics on a deadlock.
+    pub fn run(&self, programs: Vec<Program>, policy: Policy, observer: Observer<'_>) {
+        let cpu = |program| (Gn::<()>::new_opt(0x4000, start), Some(program));
+        let mut cpus: Vec<_> = programs.into_iter().map(|program| Some(cpu(program))).collect();
+        let mut scheduler = Scheduler::new(policy, cpus.len(), &mut self.random.borrow_mut());
+        self.pauses.set(true);
+        loop {
+            let alive = |cpu: &usize| cpus[*cpu].is_some();
+            if !(0..cpus.len()).any(|cpu| alive(&cpu)) {
+                break;
+            }
+            let runnable: Vec<usize> = (0..cpus.len()).filter(alive).filter(|cpu| self.runnable(*cpu)).collect();
+            if runnable.is_empty() {
+                let waiting = self.waiting.borrow().clone();
+                cpus.into_iter().for_each(std::mem::forget);
+                panic!("deadlock: waiting for {waiting:?}, held are {:?}", self.owners.borrow());
+            }
+            let cpu = scheduler.choose(&runnable, &mut self.random.borrow_mut(), &self.script);
+            self.current.set(cpu);
+            self.fenced.set(false);
+            let ended = cpus[cpu].as_mut().is_none_or(|(cpu, program)| {
+                if let Some(program) = program.take() {
+                    STARTING.with(|starting| *starting.borrow_mut() = Some(program));
+                }
+                cpu.resume();
+                cpu.is_done()
+            });
+            if ended {
+                cpus[cpu] = None;
+            }
+            observer(self, self.fenced.get());
+            let mut random = self.random.borrow_mut();
+            if random.chance(24) {
+                self.media.borrow_mut().breathe(&mut random);
+            }
+        }
+        self.pauses.set(false);
+        self.current.set(0);
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&State) -> R) -> R {
+        let state = self.state.borrow();
+        f(state.as_ref().expect("prepare() comes first"))
+    }
+
+    fn range(&self, at: u64, len: usize) -> Result<usize> {
+        let end = at.checked_add(len as u64).filter(|end| *end <= self.media.borrow().len() as u64);
+        end.map(|_| at as usize).ok_or(Error::Invalid("past the end of the media"))
+    }
+
+    fn bits(&self, at: u64, first: u32, count: u32, f: impl Fn(u64, u64) -> u64) -> Result {
+        assert_eq!(at % 8, 0, "bits are relative to a word");
+        self.range(at, (first + count).div_ceil(8) as usize)?;
+        let (mut bit, end) = (first, first + count);
+        while bit < end {
+            let stop = end.min((bit / 64 + 1) * 64);
+            let mask = (bit..stop).fold(0u64, |mask, bit| mask | 1 << (bit % 64));
+            self.access();
+            let word = at as usize / 8 + bit as usize / 64;
+            self.media.borrow_mut().change(self.current(), word, |old| f(old, mask));
+            bit = stop;
+        }
+        Ok(())
+    }
+}
+
+/// The scheduler's own state.
+struct Scheduler {
+    policy: Policy,
+    priorities: Vec<usize>,
+    current: usize,
+    step: u64,
+    choice: usize,
+}
+
+impl Scheduler {
+    fn new(policy: Policy, cpus: usize, random: &mut Random) -> Self {
+        let mut priorities: Vec<usize> = (0..cpus).collect();
+        for index in 0..cpus {
+            priorities.swap(index, index + random.below(cpus - index));
+        }
+        Self { policy, priorities, current: 0, step: 0, choice: 0 }
+    }
+
+    fn choose(&mut self, runnable: &[usize], random: &mut Random, script: &RefCell<Vec<Step>>) -> usize {
+        self.step += 1;
+        let stays = runnable.contains(&self.current);
+        let before = self.current;
+        self.current = match &self.policy {
+            Policy::Chance(stay) if stays && random.chance(*stay) => self.current,
+            Policy::Chance(_) => runnable[random.below(runnable.len())],
+            Policy::Priority(changes) => {
+                let first = |order: &[usize]| order.iter().copied().find(|cpu| runnable.contains(cpu));
+                let best = first(&self.priorities).unwrap_or(runnable[0]);
+                if changes.contains(&self.step) {
+                    self.priorities.retain(|cpu| *cpu != best);
+                    self.priorities.push(best);
+                }
+                first(&self.priorities).unwrap_or(best)
+            }
+            Policy::Script(choices) => {
+                let default = if stays { self.current } else { runnable[0] };
+                let wanted = choices.get(self.choice).map_or(default, |cpu| usize::from(*cpu));
+                let chosen = if runnable.contains(&wanted) { wanted } else { default };
+                if runnable.len() > 1 {
+                    self.choice += 1;
+                    let mask = runnable.iter().fold(0, |mask, cpu| mask | 1 << cpu);
+                    let before = if stays { before as u8 } else { u8::MAX };
+                    script.borrow_mut().push(Step { runnable: mask, chosen: chosen as u8, before });
+                }
+                chosen
+            }
+        };
+        self.current
+    }
+}
+
+impl Pmem for World {
+    fn size(&self) -> u64 {
+        self.media.borrow().len() as u64
+    }
+
+    fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result {
+        let at = self.range(at, into.len())?;
+        self.media.borrow().read(self.current(), at, into);
+        Ok(())
+    }
+}
+
+impl PmemMut for World {
+    fn store(&self, at: u64, bytes: &[u8]) -> Result {
+        assert!(!self.protected.get(), "store to protected media");
+        let at = self.range(at, bytes.len())?;
+        self.access();
+        self.media.borrow_mut().store(self.current(), at, bytes);
+        Ok(())
+    }
+
+    fn store_nt(&self, at: u64, bytes: &[u8]) -> Result {
+        assert!(!self.protected.get(), "store to protected media");
+        let at = self.range(at, bytes.len())?;
+        self.access();
+        self.media.borrow_mut().store_nt(self.current(), at, bytes);
+        Ok(())
+    }
+
+    fn zero(&self, at: u64, len: u64) -> Result {
+        self.store(at, &vec![0; len as usize])
+    }
+
+    fn zero_nt(&self, at: u64, len: u64) -> Result {
+        self.store_nt(at, &vec![0; len as usize])
+    }
+
+    fn flush(&self, at: u64, len: u64) {
+        self.access();
+        self.media.borrow_mut().flush(self.current(), at as usize, len as usize);
+    }
+
+    fn fence(&self) {
+        self.pause();
+        self.fenced.set(true);
+        self.media.borrow_mut().fence(self.current());
+    }
+
+    fn set_bits(&self, at: u64, first: u32, count: u32) -> Result {
+        self.bits(at, first, count, |old, mask| old | mask)
+    }
+
+    fn clear_bits(&self, at: u64, first: u32, count: u32) -> Result {
+        self.bits(at, first, count, |old, mask| old & !mask)
+    }
+}
+
+impl Machine for World {
+    fn cpu(&self) -> u32 {
+        self.current() as u32
+    }
+
+    fn writable(&self) -> bool {
+        !self.protected.get()
+    }
+
+    fn lane<R>(&self, lane: u32, f: impl FnOnce(&mut Lane) -> R) -> R {
+        self.locked(Lock::Lane(lane), || self.with(|state| f(&mut state.lanes[lane as usize].borrow_mut())))
+    }
+
+    fn checkpoint<R>(&self, f: impl FnOnce(&mut Checkpoint) -> R) -> R {
+        self.locked(Lock::Checkpoint, || self.with(|state| f(&mut state.checkpoint.borrow_mut())))
+    }
+
+    fn table<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.locked(Lock::Table, f)
+    }
+
+    fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {
+        self.locked(Lock::Group(group), || {
+            self.with(|state| {
+                let mut group = state.groups[group as usize].borrow_mut();
+                let (bits, state) = &mut *group;
+                f(GroupMut { bits, state })
+            })
+        })
+    }
+
+    fn limbo<R>(&self, f: impl FnOnce(LimboMut<'_>) -> R) -> R {
+        self.locked(Lock::Limbo, || {
+            self.with(|state| {
+                let mut limbo = state.limbo.borrow_mut();
+                let (list, state) = &mut *limbo;
+                f(LimboMut { list, state })
+            })
+        })
+    }
+
+    fn inodes<R>(&self, f: impl FnOnce(InodesMut<'_>) -> R) -> R {
+        self.locked(Lock::Inodes, || {
+            self.with(|state| {
+                let mut inodes = state.inodes.borrow_mut();
+                let (bits, chunks, state) = &mut *inodes;
+                f(InodesMut { bits, chunks, state })
+            })
+        })
+    }
+
+    fn draw(&self) -> u64 {
+        self.access();
+        self.with(|state| {
+            state.drawn.set(state.drawn.get() + 1);
+            state.drawn.get()
+        })
+    }
+
+    fn drawn(&self) -> u64 {
+        self.access();
+        self.with(|state| state.drawn.get())
+    }
+
+    fn set_drawn(&self, seq: u64) {
+        self.with(|state| state.drawn.set(seq));
+    }
+
+    fn random(&self) -> u64 {
+        self.random.borrow_mut().word()
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What operations cost, counted: lines and fences. A change of this table is a change of the product's promise.
+
+mod common;
+
+use common::driver::{Driver, Op, ROOT};
+use common::fragile::{words, Cost, Fragile};
+use common::options;
+use pfnfs_core::media::{Result, BLOCK};
+use pfnfs_core::meta::mkfs;
+use pfnfs_sim::plain::Memory;
+
+/// Lines stored into the log, other lines stored non-temporally, fences, and lines that ordinary stores changed. Checkpoints
+/// that fall into the long rows are in their fences.
+const TABLE: &str = "\
+operation                                  log  fresh  fences  dirty
+create in an empty directory                 4     64       2      8
+create, name of 12 bytes                     5      0       1     10
+mkdir, name of 12 bytes                      5      0       1     10
+symlink of 20 bytes                          5      0       1      9
+link                                         3      0       1      7
+rename in a directory                        3      0       1      5
+rename to another directory                  4      0       1      8
+chmod                                        1      0       1      2
+append 1 KiB to an empty file                2     64       2      4
+append 1 KiB in a block                      1     16       2      1
+append 4 KiB                                 2     64       2      4
+truncate to 0, one extent                    2      0       1      4
+unlink, one link of two                      2      0       1      5
+unlink and evict, empty file                 4      0       2      6
+unlink and evict, file of 4 KiB              5      0       2      7
+rmdir and evict                              4      0       2      6
+3000 creates, splits included            15026  19022    3082  13199
+3000 unlinks and evicts                  12063   1996    6049   6220
+";
+
+struct Bench {
+    machine: &'static Fragile,
+    driver: Driver<&'static Fragile>,
+    table: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let memory = Memory::new(4 << 20);
+        mkfs::format(&memory, &options(1, 65536, 4096)).unwrap();
+        let machine = Fragile::new(words(&memory), 1);
+        Bench {
+            machine,
+            driver: Driver::mount(machine).unwrap(),
+            table: TABLE.lines().take(1).map(|line| format!("{line}\n")).collect(),
+        }
+    }
+
+    /// Counts an operation.
+    fn count(&mut self, what: &str, f: impl FnOnce(&mut Driver<&'static Fragile>) -> Result) -> Cost {
+        self.machine.take_cost();
+        f(&mut self.driver).unwrap();
+        let cost = self.machine.take_cost();
+        let Cost { log, fresh, fences, dirty } = cost;
+        self.table += &format!("{what:<40} {log:>5} {fresh:>6} {fences:>7} {dirty:>6}\n");
+        cost
+    }
+
+    fn op(&mut self, what: &str, op: Op) -> Cost {
+        self.count(what, |driver| driver.apply(&op))
+    }
+
+    fn ino(&self, name: &str) -> u64 {
+        self.driver.model.entries(ROOT)[name.as_bytes()]
+    }
+}
+
+fn name(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+fn at_most(what: &str, cost: Cost, log: usize, fences: usize) {
+    assert!(cost.log <= log && cost.fences <= fences, "{what}: {cost:?}, not {log} lines and {fences} fences");
+}
+
+#[test]
+fn costs() {
+    let mut bench = Bench::new();
+    bench.op("create in an empty directory", Op::Create(ROOT, name("first-name-x")));
+    for index in 0..9 {
+        bench.driver.apply(&Op::Create(ROOT, name(&format!("some-name-{index}")))).unwrap();
+    }
+    let cost = bench.op("create, name of 12 bytes", Op::Create(ROOT, name("another-name")));
+    at_most("create", cost, 6, 1);
+    let cost = bench.op("mkdir, name of 12 bytes", Op::Mkdir(ROOT, name("a-directory-")));
+    at_most("mkdir", cost, 6, 1);
+    let cost = bench.op("symlink of 20 bytes", Op::Symlink(ROOT, name("a-symlink---"), vec![b'x'; 20]));
+    at_most("symlink", cost, 6, 1);
+    let cost = bench.op("link", Op::Link(ROOT, name("second-name-"), bench.ino("first-name-x")));
+    at_most("link", cost, 6, 1);
+    let cost = bench.op("rename in a directory", Op::Rename(ROOT, name("another-name"), ROOT, name("renamed-name")));
+    at_most("rename", cost, 6, 1);
+    let dir = bench.ino("a-directory-");
+    bench.driver.apply(&Op::Create(dir, name("something"))).unwrap();
+    let cost =
+        bench.op("rename to another directory", Op::Rename(ROOT, name("renamed-name"), dir, name("renamed-name")));
+    at_most("rename", cost, 6, 1);
+    let cost = bench.op("chmod", Op::Chmod(bench.ino("some-name-0"), 0o600));
+    at_most("chmod", cost, 2, 1);
+
+    let file = bench.ino("some-name-1");
+    let cost = bench.op("append 1 KiB to an empty file", Op::Write(file, 0, vec![1; 1024]));
+    assert_eq!(cost.fresh, 64, "the test's file system writes whole fresh blocks");
+    at_most("append", cost, 3, 2);
+    let cost = bench.op("append 1 KiB in a block", Op::Write(file, 1024, vec![1; 1024]));
+    assert_eq!(cost.fresh, 16);
+    at_most("append", cost, 2, 2);
+    let cost = bench.op("append 4 KiB", Op::Write(bench.ino("some-name-2"), 0, vec![1; BLOCK as usize]));
+    assert_eq!(cost.fresh, 64);
+    at_most("append", cost, 3, 2);
+    let cost = bench.op("truncate to 0, one extent", Op::Truncate(file, 0));
+    at_most("truncate", cost, 3, 1);
+
+    let cost = bench.op("unlink, one link of two", Op::Unlink(ROOT, name("second-name-")));
+    at_most("unlink", cost, 3, 1);
+    let cost = bench.op("unlink and evict, empty file", Op::Unlink(ROOT, name("some-name-3")));
+    at_most("unlink and evict", cost, 3 + 1, 2);
+    let cost = bench.op("unlink and evict, file of 4 KiB", Op::Unlink(ROOT, name("some-name-2")));
+    at_most("unlink and evict", cost, 3 + 2, 2);
+    bench.driver.apply(&Op::Mkdir(ROOT, name("b-directory-"))).unwrap();
+    let cost = bench.op("rmdir and evict", Op::Unlink(ROOT, name("b-directory-")));
+    at_most("rmdir and evict", cost, 3 + 1, 2);
+
+    let entries = 3000;
+    let total = bench.count("3000 creates, splits included", |driver| {
+        (0..entries).try_for_each(|index| driver.apply(&Op::Create(ROOT, name(&format!("file-of-{index:04}")))))
+    });
+    assert!(total.log <= 6 * entries && total.fresh <= 7 * entries, "{total:?}");
+    let total = bench.count("3000 unlinks and evicts", |driver| {
+        (0..entries).try_for_each(|index| driver.apply(&Op::Unlink(ROOT, name(&format!("file-of-{index:04}")))))
+    });
+    assert!(total.log <= 6 * entries, "{total:?}");
+    println!("{}", bench.table);
+    assert_eq!(bench.table, TABLE, "costs have changed: for better or for worse?");
+}
+
+/// Reads that a mount takes, of a closed volume with so many files.
+fn mount_reads(files: usize) -> u64 {
+    let memory = Memory::new(8 << 20);
+    mkfs::format(&memory, &options(1, 65536, 8192)).unwrap();
+    let machine = Fragile::new(words(&memory), 1);
+    let mut driver = Driver::mount(machine).unwrap();
+    for index in 0..files {
+        driver.apply(&Op::Create(ROOT, name(&format!("file-of-{index:04}")))).unwrap();
+    }
+    driver.volume.close().unwrap();
+    let image = machine.media.borrow().cut(pfnfs_sim::media::Cut::All, &mut pfnfs_sim::random::Random::new(1));
+    let machine = Fragile::new(image, 2);
+    let _driver = Driver::mount(machine).unwrap();
+    machine.reads.get()
+}
+
+#[test]
+fn a_mount_reads_no_more_of_many_files_than_their_bits() {
+    let (empty, full) = (mount_reads(0), mount_reads(6000));
+    let chunks = 6000 / 240;
+    println!("{empty} reads of an empty volume, {full} of one with 6000 files in {chunks} chunks more");
+    // Of each chunk where it lies (a search in the table's extents), its header, its orphan bits.
+    assert!(full - empty <= 16 * chunks, "{empty} and {full}");
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Limits: names, links, depths, targets, sizes; full volumes and full inode tables; names of the same hash.
+
+mod common;
+
+use common::driver::{Driver, Op, ROOT};
+use common::{options, time};
+use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, BLOCK};
+use pfnfs_core::meta::inode::{self, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
+use pfnfs_core::meta::ops::{self, New, What};
+use pfnfs_core::meta::{dir, mkfs, Open, Volume};
+use pfnfs_sim::plain::{Memory, Plain};
+
+fn plain(size: usize, inodes: u64) -> &'static Plain {
+    let memory = Memory::new(size);
+    mkfs::format(&memory, &options(2, 8192, inodes)).unwrap();
+    let geometry = Geometry::read(&memory).unwrap();
+    Box::leak(Box::new(Plain::new(memory, &geometry)))
+}
+
+fn driver(size: usize, inodes: u64) -> Driver<&'static Plain> {
+    Driver::mount(plain(size, inodes)).unwrap()
+}
+
+fn new(mode: u16, what: What<'_>) -> New<'_> {
+    New { mode, uid: 0, gid: 0, now: time(9), what }
+}
+
+#[test]
+fn names_have_1_to_255_bytes_without_slash_and_zero() {
+    let mut driver = driver(1 << 20, 256);
+    driver.apply(&Op::Create(ROOT, vec![b'a'; 255])).unwrap();
+    driver.apply(&Op::Create(ROOT, vec![0xff])).unwrap();
+    assert_eq!(driver.apply(&Op::Create(ROOT, vec![b'a'; 256])), Err(Error::NameTooLong));
+    for name in [&b""[..], b".", b"..", b"a/b", b"a\0"] {
+        assert_eq!(driver.apply(&Op::Create(ROOT, name.to_vec())), Err(Error::Invalid("name")));
+    }
+    let root = driver.lives[&ROOT].clone();
+    assert_eq!(dir::lookup(&driver.volume, &root, &[b'a'; 256]), Err(Error::NameTooLong));
+    assert_eq!(dir::lookup(&driver.volume, &root, &[b'a'; 254]), Ok(None));
+    driver.compare();
+}
+
+#[test]
+fn a_directory_lies_in_a_hundred_others() {
+    let mut driver = driver(4 << 20, 512);
+    let mut at = ROOT;
+    for _ in 0..120 {
+        driver.apply(&Op::Mkdir(at, b"below".to_vec())).unwrap();
+        at = driver.model.entries(at)[&b"below"[..]];
+    }
+    driver.compare();
+    assert_eq!(driver.apply(&Op::Unlink(ROOT, b"below".to_vec())), Err(Error::NotEmpty));
+}
+
+#[test]
+fn links_end_at_their_limit() {
+    let mut driver = driver(16 << 20, 512);
+    driver.apply(&Op::Create(ROOT, b"file".to_vec())).unwrap();
+    let file = driver.model.files()[0];
+    let mut root = driver.lives.remove(&ROOT).unwrap();
+    let mut live = driver.lives.remove(&file).unwrap();
+    for index in 1..inode::LINKS_MAX {
+        let _ = ops::link(&driver.volume, &mut root, format!("{index}").as_bytes(), &mut live, time(2)).unwrap();
+    }
+    let error = ops::link(&driver.volume, &mut root, b"one more", &mut live, time(2)).map(drop);
+    assert_eq!(error, Err(Error::TooManyLinks));
+    assert_eq!(live.nlink(), 65_000);
+    driver.check().unwrap();
+}
+
+#[test]
+fn symlinks_have_up_to_4095_bytes() {
+    let mut driver = driver(1 << 20, 256);
+    for len in [1, 120, 121, 4095] {
+        driver.apply(&Op::Symlink(ROOT, format!("link {len}").into_bytes(), vec![b'x'; len])).unwrap();
+    }
+    let too_long = Op::Symlink(ROOT, b"link".to_vec(), vec![b'x'; 4096]);
+    assert_eq!(driver.apply(&too_long), Err(Error::NameTooLong));
+    let empty = Op::Symlink(ROOT, b"link".to_vec(), Vec::new());
+    assert_eq!(driver.apply(&empty), Err(Error::Invalid("target of a symlink")));
+    driver.compare();
+    for len in [1, 120, 121, 4095] {
+        driver.apply(&Op::Unlink(ROOT, format!("link {len}").into_bytes())).unwrap();
+    }
+    driver.compare();
+}
+
+#[test]
+fn modes_and_types_have_to_agree() {
+    let mut driver = driver(1 << 20, 256);
+    let mut root = driver.lives.remove(&ROOT).unwrap();
+    let wrong = [
+        new(S_IFDIR, What::File),
+        new(S_IFREG, What::Dir),
+        new(S_IFREG, What::Symlink(b"x")),
+        new(S_IFLNK, What::Node(1)),
+        new(0, What::File),
+        New {
+            now: pfnfs_core::media::format::Time { sec: 0.into(), nsec: 1_000_000_000.into() },
+            ..new(S_IFREG, What::File)
+        },
+    ];
+    let space = driver.volume.space();
+    for new in wrong {
+        assert!(matches!(ops::create(&driver.volume, &mut root, b"x", &new), Err(Error::Invalid(_))));
+    }
+    assert_eq!(driver.volume.space(), space, "errors give back what was reserved");
+    let _ = ops::create(&driver.volume, &mut root, b"x", &new(S_IFIFO, What::Node(0))).unwrap();
+}
+
+/// Creates until nothing goes, frees a bit, goes on; at the end all comes back.
+fn fill(size: usize, inodes: u64, expected: Error, bytes: usize) {
+    let mut driver = driver(size, inodes);
+    driver.apply(&Op::Mkdir(ROOT, b"dir".to_vec())).unwrap();
+    let dir = driver.model.entries(ROOT)[&b"dir"[..]];
+    let mut made = 0;
+    for round in 0..3 {
+        let error = loop {
+            let name = format!("{round} {made} {}", "z".repeat(made % 200)).into_bytes();
+            let result = driver.apply(&Op::Create(dir, name.clone())).and_then(|()| {
+                let ino = driver.model.entries(dir)[&name];
+                driver.apply(&Op::Write(ino, 0, vec![5; bytes]))
+            });
+            match result {
+                Ok(()) => made += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, expected);
+        driver.compare();
+        let names: Vec<Vec<u8>> = driver.model.entries(dir).keys().step_by(3 - round).cloned().collect();
+        assert!(names.len() > 5);
+        for name in names {
+            driver.apply(&Op::Unlink(dir, name)).expect("removing never needs space");
+        }
+        driver.compare();
+    }
+    driver.apply(&Op::Unlink(ROOT, b"dir".to_vec())).unwrap();
+    driver.volume.checkpoint().unwrap();
+    let summary = driver.check().unwrap();
+    assert_eq!((summary.inodes, summary.entries), (1, 0));
+    let nodes = driver.lives[&ROOT].blocks();
+    assert_eq!(nodes, 0);
+}
+
+#[test]
+fn a_full_volume_takes_removals_and_then_files_again() {
+    fill(512 << 10, 4096, Error::NoSpace, 3 * BLOCK as usize);
+    fill(512 << 10, 4096, Error::NoSpace, 0);
+    fill(200 << 10, 512, Error::NoSpace, 100);
+}
+
+#[test]
+fn a_full_inode_table_takes_removals_and_then_files_again() {
+    fill(2 << 20, 512, Error::NoInodes, 0);
+}
+
+#[test]
+fn files_end_at_their_limit() {
+    let mut driver = driver(1 << 20, 256);
+    driver.apply(&Op::Create(ROOT, b"file".to_vec())).unwrap();
+    let mut live = driver.lives.values().find(|live| live.is_file()).unwrap().clone();
+    let _ = ops::extend(&driver.volume, &mut live, inode::SIZE_MAX, time(3)).unwrap();
+    assert_eq!(ops::extend(&driver.volume, &mut live, inode::SIZE_MAX + 1, time(3)).map(drop), Err(Error::TooBig));
+    let last = inode::SIZE_MAX / BLOCK - 1;
+    let blocks = driver.volume.reserve(0, 1, false).unwrap().write_with(|_, _| Ok(())).unwrap();
+    let _ = ops::attach(&driver.volume, &mut live, last, blocks, None, time(3)).unwrap();
+    let free = driver.volume.space().free;
+    let blocks = driver.volume.reserve(0, 1, false).unwrap().write_with(|_, _| Ok(())).unwrap();
+    let beyond = ops::attach(&driver.volume, &mut live, last + 1, blocks, None, time(3)).map(drop);
+    assert_eq!(beyond, Err(Error::TooBig));
+    let blocks = driver.volume.reserve(0, 1, false).unwrap().write_with(|_, _| Ok(())).unwrap();
+    let taken = ops::attach(&driver.volume, &mut live, last, blocks, None, time(3)).map(drop);
+    assert_eq!(taken, Err(Error::Invalid("no hole")));
+    assert_eq!(driver.volume.space().free, free, "errors give blocks back");
+    let _ = ops::truncate(&driver.volume, &mut live, 0, time(4)).unwrap();
+    assert_eq!(live.blocks(), 0);
+    driver.check().unwrap();
+}
+
+#[test]
+fn a_read_only_volume_refuses_every_change() {
+    let machine = plain(1 << 20, 256);
+    drop(Driver::mount(machine).unwrap());
+    let before = machine.memory.0.borrow().clone();
+    let geometry = Geometry::read(&machine).unwrap();
+    let volume = Volume::open(machine, geometry, Open::NoRecovery).unwrap();
+    let mut root = inode::load(&volume, ROOT, None).unwrap();
+    let error = ops::create(&volume, &mut root, b"x", &new(S_IFREG, What::File)).map(drop);
+    assert_eq!(error, Err(Error::ReadOnly));
+    let attr = ops::SetAttr { uid: Some(1), ..Default::default() };
+    assert_eq!(ops::set_attr(&volume, &mut root, &attr).map(drop), Err(Error::ReadOnly));
+    assert_eq!(*machine.memory.0.borrow(), before);
+}
+
+#[test]
+fn stale_generations_are_not_found() {
+    let mut driver = driver(1 << 20, 256);
+    driver.apply(&Op::Create(ROOT, b"a".to_vec())).unwrap();
+    let old = driver.lives.values().find(|live| live.is_file()).unwrap().clone();
+    driver.apply(&Op::Unlink(ROOT, b"a".to_vec())).unwrap();
+    assert_eq!(inode::load(&driver.volume, old.ino(), None).map(drop), Err(Error::NotFound));
+    driver.apply(&Op::Create(ROOT, b"b".to_vec())).unwrap();
+    let live = driver.lives.values().find(|live| live.is_file()).unwrap().clone();
+    assert_eq!(live.ino(), old.ino(), "the number is used again");
+    assert!(inode::load(&driver.volume, live.ino(), Some(live.generation())).is_ok());
+    assert_eq!(inode::load(&driver.volume, live.ino(), Some(old.generation())).map(drop), Err(Error::NotFound));
+}
+
+/// An entry gets another name, so that it has the hash of the name it had: then that name is created again, and so on. The
+/// names that collide live side by side.
+#[test]
+fn names_of_the_same_hash_live_side_by_side() {
+    let machine = plain(1 << 20, 256);
+    let mut driver = Driver::mount(machine).unwrap();
+    driver.apply(&Op::Create(ROOT, b"other".to_vec())).unwrap();
+    let mut root = driver.lives[&ROOT].clone();
+    for round in 0..5u8 {
+        let live = ops::create(&driver.volume, &mut root, b"collides", &new(S_IFREG, What::File)).unwrap().reply();
+        let found = dir::lookup(&driver.volume, &root, b"collides").unwrap().unwrap();
+        assert_eq!(found.ino, live.ino());
+        rename_in_place(machine, root.format().root.get(), b"collides", &[b"collide", &[b'0' + round][..]].concat());
+        assert_eq!(dir::lookup(&driver.volume, &root, b"collides").unwrap(), None);
+    }
+    let mut live = ops::create(&driver.volume, &mut root, b"collides", &new(S_IFREG, What::File)).unwrap().reply();
+    let mut scratch = dir::Scratch::new();
+    let mut positions = Vec::new();
+    dir::read(&driver.volume, &root, 0, &mut scratch, &mut |entry| {
+        positions.push((entry.pos, entry.name.to_vec()));
+        true
+    })
+    .unwrap();
+    assert_eq!(positions.len(), 7);
+    let same = positions.iter().filter(|(_, name)| name.starts_with(b"collide"));
+    let hashes: std::collections::BTreeSet<u64> = same.map(|(pos, _)| pos >> 8).collect();
+    assert_eq!(hashes.len(), 1, "all have one hash");
+    let _ = ops::unlink(&driver.volume, &mut root, b"collides", &mut live, time(8)).unwrap();
+    assert_eq!(dir::lookup(&driver.volume, &root, b"collides").unwrap(), None);
+    assert!(matches!(driver.check(), Err(Error::Corrupt { why: "hash of a name", .. })), "the forgery is seen");
+}
+
+/// Changes a name of the same length in a leaf, and its sum.
+fn rename_in_place(machine: &Plain, block: u64, old: &[u8], new: &[u8]) {
+    let mut bytes = machine.memory.0.borrow_mut();
+    let node = &mut bytes[(block * BLOCK) as usize..][..BLOCK as usize];
+    let at = node.windows(old.len()).position(|window| window == old).unwrap();
+    node[at..at + new.len()].copy_from_slice(new);
+    common::fix_sum(node);
+}
+
+#[test]
+fn a_device_without_a_volume_is_told_apart() {
+    let memory = Memory::new(1 << 20);
+    assert_eq!(Geometry::read(&memory).map(drop), Err(Error::NotPfnfs));
+    mkfs::format(&memory, &options(2, 8192, 256)).unwrap();
+    let mut byte = [0; 1];
+    memory.read_bytes(8, &mut byte).unwrap();
+    memory.store(8, &[byte[0] + 1]).unwrap();
+    memory.store((1 << 20) - BLOCK + 8, &[byte[0] + 1]).unwrap();
+    assert_eq!(Geometry::read(&memory).map(drop), Err(Error::Version(1)));
+    assert!(matches!(mkfs::format(&Memory::new(64 << 10), &options(2, 8192, 256)), Err(Error::Invalid(_))));
+}
