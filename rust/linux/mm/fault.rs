@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer linux: a page fault on a DAX file, `struct vm_fault`, and what puts pages into page tables.
+//!
+//! The kernel calls one [`Handler`] for all its ways in: a missing page, a missing 2 MiB, a store to a page that is mapped
+//! read-only. The handler looks an entry up under [`MapRead`] and maps it under the same guard.
+//!
+//! C source: [`include/linux/mm.h`](srctree/include/linux/mm.h), [`mm/memory.c`](srctree/mm/memory.c),
+//! [`mm/huge_memory.c`](srctree/mm/huge_memory.c)
+//!
+//! Not wrapped: `map_pages` (fault-around: neighbours are inserted as entries, not into page tables), 1 GiB pages
+//! (`fs/dax.c` has no entry for them and cleaning would take such a page for a table).
+
+use core::marker::PhantomData;
+
+use kernel::prelude::*;
+
+use super::entry::{Frame, Order};
+use super::lock::MapRead;
+use super::{folio, Mapping};
+use crate::linux::bindings;
+
+/// How often a page is put into a table that goes away before it is believed that there is no memory for one.
+const RETRIES: usize = 3;
+
+/// What a handler answers: `vm_fault_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Outcome(bindings::vm_fault_t);
+
+impl Outcome {
+    /// Mapped, or to be tried again.
+    pub(crate) const DONE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
+    /// The page that was left for the kernel to copy.
+    pub(crate) const COPY: Self = Self(0);
+    /// Not with 2 MiB: the kernel asks for 4 KiB next.
+    pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
+    /// No such page: SIGBUS.
+    pub(crate) const SIGBUS: Self = Self(bindings::vm_fault_reason_VM_FAULT_SIGBUS);
+    /// The page's memory has failed: SIGBUS with the address.
+    pub(crate) const POISON: Self = Self(bindings::vm_fault_reason_VM_FAULT_HWPOISON);
+
+    /// For an error of the file system.
+    pub(crate) fn from_error(error: Error) -> Self {
+        if error == ENOMEM {
+            return Self(bindings::vm_fault_reason_VM_FAULT_OOM);
+        }
+        match error.to_errno().unsigned_abs() {
+            bindings::EHWPOISON => Self::POISON,
+            _ => Self::SIGBUS,
+        }
+    }
+
+    /// The same, counted as a fault that had to ask the file system.
+    pub(crate) fn major(self) -> Self {
+        Self(self.0 | bindings::vm_fault_reason_VM_FAULT_MAJOR)
+    }
+
+    /// `vm_fault_t`, for traces.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// A fault being handled.
+///
+/// # Invariants
+///
+/// `vmf` is valid for the call, and its VMA maps a file whose mapping lives as long.
+pub(crate) struct Fault<'a> {
+    vmf: *mut bindings::vm_fault,
+    order: Option<Order>,
+    _call: PhantomData<&'a ()>,
+}
+
+impl<'a> Fault<'a> {
+    /// The mapping of the file.
+    pub(crate) fn mapping(&self) -> &'a Mapping {
+        // SAFETY: By the type invariant.
+        unsafe { Mapping::from_raw((*(*(*self.vmf).__bindgen_anon_1.vma).vm_file).f_mapping) }
+    }
+
+    /// The index of the page that was touched.
+    pub(crate) fn index(&self) -> u64 {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.pgoff as u64 }
+    }
+
+    /// How much the kernel asks to be mapped. `None`: more than there are entries for.
+    pub(crate) fn order(&self) -> Option<Order> {
+        self.order
+    }
+
+    /// Whether the file is about to be written. A store to a private mapping is none: it goes to a copy.
+    pub(crate) fn is_write(&self) -> bool {
+        self.is_store() && self.is_shared()
+    }
+
+    /// Whether the VMA is shared.
+    fn is_shared(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::pfnfs_fault_shared(self.vmf) }
+    }
+
+    /// Whether the access is a store.
+    fn is_store(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0 }
+    }
+
+    /// Whether the kernel wants a page to copy from: the first store to a private mapping.
+    pub(crate) fn wants_copy(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { !(*self.vmf).cow_page.is_null() }
+    }
+
+    /// Whether the VMA was mapped with MAP_SYNC.
+    pub(crate) fn is_sync(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::pfnfs_fault_sync(self.vmf) }
+    }
+
+    /// Whether 2 MiB around the address can be one page: file and addresses are aligned alike, the VMA covers it, and
+    /// nothing is to be copied. `pages`: the pages that the file has.
+    pub(crate) fn fits_huge(&self, pages: u64) -> bool {
+        let private_store = self.is_store() && !self.is_shared();
+        let end = Order::Huge.range(self.index()).end;
+        // SAFETY: By the type invariant.
+        !private_store && end <= pages && unsafe { bindings::pfnfs_fault_fits_pmd(self.vmf) }
+    }
+
+    /// A store to the file begins: waits while the file system is frozen, and sets the file's times.
+    pub(crate) fn begin_write(&self) -> Writing<'a> {
+        let mapping = self.mapping();
+        // SAFETY: By the type invariant the super block is live, and so is the file. That the times cannot be set
+        // does not keep the store from happening, as everywhere in the kernel.
+        unsafe {
+            bindings::pfnfs_start_pagefault((*mapping.as_raw()).host);
+            bindings::file_update_time((*(*self.vmf).__bindgen_anon_1.vma).vm_file);
+        }
+        Writing(mapping)
+    }
+
+    /// Puts `frame`, which the entry at [`Self::index`] holds, into the page table: all of it if the kernel has asked for 2 MiB,
+    /// else the one page.
+    pub(crate) fn map(&self, g: &MapRead<'_>, frame: Frame) -> Outcome {
+        match (self.order, frame.order) {
+            (Some(Order::Huge), Order::Huge) => self.map_huge(g, frame),
+            (Some(Order::Page), _) => {
+                // SAFETY: The guard keeps the entry, so its frames have pages.
+                self.map_page(g, unsafe { folio::page(frame.at(self.index())) })
+            }
+            _ => Outcome::FALLBACK,
+        }
+    }
+
+    /// Puts the zero page into the page table, for reading.
+    pub(crate) fn map_zero(&self, g: &MapRead<'_>) -> Outcome {
+        // SAFETY: No precondition.
+        self.map_page(g, unsafe { bindings::pfnfs_zero_page() })
+    }
+
+    fn map_page(&self, g: &MapRead<'_>, page: *mut bindings::page) -> Outcome {
+        let _tables = g.locks.tables().read();
+        if self.pmd() == Pmd::Huge {
+            return Outcome::DONE;
+        }
+        let mut out = bindings::vm_fault_reason_VM_FAULT_OOM;
+        // The kernel also says that memory is short if MADV_DONTNEED frees the page table while it goes there.
+        for _ in 0..RETRIES {
+            if out != bindings::vm_fault_reason_VM_FAULT_OOM {
+                break;
+            }
+            // SAFETY: A page that stays while `g` lives, or the zero page. Insertion takes a reference of its own, but
+            // refuses pages that have none, and an idle page has none.
+            out = unsafe {
+                bindings::pfnfs_folio_ref_inc(page);
+                let out = bindings::vmf_insert_page_mkwrite(self.vmf, page, self.is_write());
+                bindings::pfnfs_folio_put(page);
+                out
+            };
+        }
+        Outcome(out)
+    }
+
+    fn map_huge(&self, g: &MapRead<'_>, frame: Frame) -> Outcome {
+        let _tables = g.locks.tables().write();
+        if self.pmd() == Pmd::Table {
+            return Outcome::FALLBACK;
+        }
+        // SAFETY: As in `map_page`; a huge entry's frames are one folio of that order.
+        unsafe {
+            let page = folio::page(frame.pfn);
+            bindings::pfnfs_folio_ref_inc(page);
+            let out = bindings::vmf_insert_folio_pmd(self.vmf, page.cast(), self.is_write());
+            bindings::pfnfs_folio_put(page);
+            Outcome(out)
+        }
+    }
+
+    /// Leaves a page for the kernel to copy. It drops the reference.
+    pub(crate) fn copy_from(&mut self, _g: &MapRead<'_>, frame: Frame) -> Outcome {
+        // SAFETY: The guard keeps the entry until there is a reference.
+        unsafe {
+            let page = folio::page(frame.at(self.index()));
+            bindings::pfnfs_folio_ref_inc(page);
+            (*self.vmf).page = page;
+        }
+        Outcome::COPY
+    }
+
+    /// Leaves the zero page for the kernel to copy.
+    pub(crate) fn copy_zero(&mut self) -> Outcome {
+        // SAFETY: The zero page stays.
+        unsafe {
+            let page = bindings::pfnfs_zero_page();
+            bindings::pfnfs_folio_ref_inc(page);
+            (*self.vmf).page = page;
+        }
+        Outcome::COPY
+    }
+
+    fn pmd(&self) -> Pmd {
+        // SAFETY: By the type invariant. The kernel sets it before it calls a handler.
+        unsafe {
+            let pmd = (*self.vmf).pmd;
+            match (bindings::pfnfs_pmd_none(pmd), bindings::pfnfs_pmd_trans_huge(pmd)) {
+                (true, _) => Pmd::None,
+                (_, true) => Pmd::Huge,
+                _ => Pmd::Table,
+            }
+        }
+    }
+}
+
+/// What is in the page middle directory where a fault happened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pmd {
+    None,
+    Huge,
+    Table,
+}
+
+/// A store to a file through a mapping is under way: the file system cannot be frozen.
+#[must_use]
+pub(crate) struct Writing<'a>(&'a Mapping);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Begun in `Fault::begin_write`; the mapping is live.
+        unsafe { bindings::pfnfs_end_pagefault((*self.0.as_raw()).host) };
+    }
+}
+
+/// Who handles the faults of a mapping.
+pub(crate) trait Handler: 'static {
+    /// Handles one. `mmap_lock` or the VMA's own lock is held.
+    fn fault(f: &mut Fault<'_>) -> Outcome;
+}
+
+/// `struct vm_operations_struct` of a handler.
+pub(super) struct Table<H>(PhantomData<H>);
+
+impl<H: Handler> Table<H> {
+    pub(super) const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        fault: Some(Self::fault),
+        huge_fault: Some(Self::huge_fault),
+        page_mkwrite: Some(Self::fault),
+        pfn_mkwrite: Some(Self::fault),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by the kernel for a fault on a VMA of a file.
+    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // INVARIANT: By the function's contract.
+        H::fault(&mut Fault { vmf, order: Some(Order::Page), _call: PhantomData }).0
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::fault`].
+    unsafe extern "C" fn huge_fault(vmf: *mut bindings::vm_fault, order: c_uint) -> bindings::vm_fault_t {
+        let order = [Order::Page, Order::Huge].into_iter().find(|o| o.shift() == order);
+        // INVARIANT: By the function's contract.
+        H::fault(&mut Fault { vmf, order, _call: PhantomData }).0
+    }
+}

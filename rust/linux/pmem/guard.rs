@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer: linux. Accesses that may sleep: the [`ReadGuard`], in which a region stays mapped, and the copies from
+//! and to user space.
+
+use core::ops::{Deref, Range};
+
+use kernel::{
+    iov::{IovIterDest, IovIterSource},
+    prelude::*,
+    types::NotThreadSafe,
+};
+
+use super::Region;
+use crate::linux::bindings;
+
+impl Region {
+    /// Begins a section that may sleep and during which the device stays mapped. `ENXIO` once removal has begun.
+    pub(crate) fn enter(&self) -> Result<ReadGuard<'_>> {
+        // SAFETY: the guard made next unlocks it, in the same task.
+        let id = unsafe { bindings::pfnfs_srcu_read_lock() };
+        let guard = ReadGuard { region: self, id, _task: NotThreadSafe };
+        if self.is_dead() {
+            return Err(ENXIO);
+        }
+        Ok(guard)
+    }
+}
+
+/// A section that may sleep, during which the device stays mapped. Never keep one over an operation that waits for the
+/// device to go.
+///
+/// # Invariants
+///
+/// This task is inside an SRCU section with index `id`, entered before the region was seen alive.
+#[must_use]
+pub(crate) struct ReadGuard<'r> {
+    region: &'r Region,
+    id: i32,
+    _task: NotThreadSafe,
+}
+
+impl Deref for ReadGuard<'_> {
+    type Target = Region;
+
+    fn deref(&self) -> &Region {
+        self.region
+    }
+}
+
+impl Drop for ReadGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant this task is inside that section.
+        unsafe { bindings::pfnfs_srcu_read_unlock(self.id) };
+    }
+}
+
+impl ReadGuard<'_> {
+    /// Stores bytes past the cache. Durable after [`Region::fence`].
+    pub(crate) fn store(&self, at: u64, bytes: &[u8]) -> Result {
+        self.store_past_cache(at, bytes)
+    }
+
+    /// Copies up to `len` bytes from the iterator past the cache; returns how many, fewer if the source faults or a page
+    /// has failed. All of them are durable after [`Region::fence`]. `EIO` if the first page has failed. Sleeps.
+    pub(crate) fn copy_from_iter(&self, at: u64, len: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
+        let dst = self.at(at, len)?;
+        let len = self.good(at, len)?;
+        // SAFETY: `dst` is mapped for `len` bytes while this guard exists; the iterator is valid by its type.
+        let n = unsafe { bindings::_copy_from_iter_flushcache(dst.cast(), len, src.as_raw()) };
+        if n < len && n != 0 {
+            // The C function writes the ends of what it was asked to copy back, not of what it copied before a fault.
+            self.flush(at, n as u64);
+        }
+        Ok(n)
+    }
+
+    /// Copies up to `len` bytes to the iterator; returns how many, fewer if the destination faults or the media fails.
+    /// `EIO` if the first page is known to have failed. Sleeps.
+    pub(crate) fn copy_to_iter(&self, at: u64, len: usize, dst: &mut IovIterDest<'_>) -> Result<usize> {
+        let src = self.at(at, len)?;
+        let len = self.good(at, len)?;
+        // SAFETY: `src` is mapped for `len` bytes while this guard exists; the iterator is valid by its type.
+        Ok(unsafe { bindings::_copy_mc_to_iter(src.cast(), len, dst.as_raw()) })
+    }
+
+    /// Forgets that pages had failed: the platform has given them good memory, whose contents are to be written now.
+    /// `ENOMEM` if the record cannot be changed.
+    pub(crate) fn heal(&self, pages: Range<u64>) -> Result {
+        let frames = self.frames(pages.clone())?;
+        self.region.poison.remove(pages)?;
+        for pfn in frames.pfns() {
+            // SAFETY: the guard keeps the page structures and the mapping; a page marked as failed is not cached, which
+            // the second call takes back.
+            unsafe {
+                if bindings::pfnfs_test_clear_hwpoison(pfn as usize) {
+                    bindings::clear_mce_nospec(pfn as usize);
+                }
+            }
+        }
+        Ok(())
+    }
+}

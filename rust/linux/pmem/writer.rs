@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer: linux. Stores to metadata: the one [`Writer`] of a region.
+
+use core::ops::{Deref, Range};
+
+use kernel::{
+    prelude::*,
+    sync::{atomic::Release, Arc},
+};
+
+use super::Region;
+use crate::linux::bindings;
+
+impl Region {
+    /// The one right to change metadata. `EBUSY` while somebody has it.
+    pub(crate) fn writer(region: &Arc<Self>) -> Result<Writer> {
+        if region.writer.xchg(1, kernel::sync::atomic::Full) != 0 {
+            return Err(EBUSY);
+        }
+        // INVARIANT: `writer` was 0 and is 1 now.
+        Ok(Writer { region: region.clone() })
+    }
+}
+
+/// # Safety
+///
+/// `dst` is mapped for `bytes.len()` bytes.
+unsafe fn store_bytes(dst: *mut u8, bytes: &[u8]) {
+    for (i, &b) in bytes.iter().enumerate() {
+        // SAFETY: by the contract of this function.
+        unsafe { dst.wrapping_add(i).write_volatile(b) };
+    }
+}
+
+/// The right to change metadata: exists at most once per region, moves into the log and stays there.
+///
+/// # Invariants
+///
+/// It is the only one of its region.
+pub(crate) struct Writer {
+    region: Arc<Region>,
+}
+
+impl Deref for Writer {
+    type Target = Region;
+
+    fn deref(&self) -> &Region {
+        &self.region
+    }
+}
+
+impl Writer {
+    /// Stores through the cache; aligned 8-byte words at once. Durable after [`Region::flush`] and [`Region::fence`].
+    pub(crate) fn store(&self, at: u64, bytes: &[u8]) -> Result {
+        let dst = self.at(at, bytes.len())?;
+        let _short = self.short()?;
+        let (head, rest) = bytes.split_at_checked(dst.align_offset(8).min(bytes.len())).ok_or(ERANGE)?;
+        // SAFETY: the three parts are `bytes.len()` bytes from `dst` on, mapped while `_short` exists; the middle starts
+        // at a multiple of 8.
+        unsafe {
+            store_bytes(dst, head);
+            let mut word = dst.wrapping_add(head.len()).cast::<u64>();
+            let words = rest.chunks_exact(8);
+            let tail = words.remainder();
+            for bytes in words.filter_map(|w| w.try_into().ok()) {
+                word.write_volatile(u64::from_ne_bytes(bytes));
+                word = word.wrapping_add(1);
+            }
+            store_bytes(word.cast(), tail);
+        }
+        Ok(())
+    }
+
+    /// Stores past the cache. Durable after [`Region::fence`]: parts of words at the ends are written back at once.
+    pub(crate) fn store_nt(&self, at: u64, bytes: &[u8]) -> Result {
+        self.store_past_cache(at, bytes)
+    }
+
+    /// Sets bits of the little-endian bitmap at `at` (a multiple of 8), atomically for each 64 of them.
+    pub(crate) fn set_bits(&self, at: u64, bits: Range<u32>) -> Result {
+        // SAFETY: `each_word` passes a word inside the region, during a short section.
+        self.each_word(at, bits, |word, mask| unsafe { bindings::atomic64_or(mask, word) })
+    }
+
+    /// Clears bits of the little-endian bitmap at `at` (a multiple of 8), atomically for each 64 of them.
+    pub(crate) fn clear_bits(&self, at: u64, bits: Range<u32>) -> Result {
+        // SAFETY: as in `set_bits`.
+        self.each_word(at, bits, |word, mask| unsafe { bindings::atomic64_andnot(mask, word) })
+    }
+
+    fn each_word(&self, at: u64, bits: Range<u32>, change: impl Fn(*mut bindings::atomic64_t, i64)) -> Result {
+        if at % 8 != 0 {
+            return Err(EINVAL);
+        }
+        let mut bit = bits.start;
+        while bit < bits.end {
+            let (index, from) = (bit / 64, bit % 64);
+            let n = (64 - from).min(bits.end.wrapping_sub(bit));
+            let mask = u64::MAX.wrapping_shr(64u32.wrapping_sub(n)).wrapping_shl(from);
+            let word = at.checked_add(u64::from(index) * 8).ok_or(ERANGE)?;
+            let word = self.at(word, 8)?;
+            let _short = self.short()?;
+            change(word.cast(), mask as i64);
+            bit = bit.wrapping_add(n);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.region.writer.store(0, Release);
+    }
+}

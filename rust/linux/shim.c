@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/huge_mm.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/ratelimit.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/writeback.h>
+#include <linux/mutex.h>
+#include <linux/nd.h>
+#include <linux/srcu.h>
+#include <asm/asm.h>
+#include <asm/barrier.h>
+
+#include "shim.h"
+
+/* --- dev --- */
+
+void pfnfs_pmem_wmb(void)
+{
+	pmem_wmb();
+}
+
+/* EX_TYPE_DEFAULT_MCE_SAFE is what lets the machine check handler resume at label 2 instead of panicking. */
+unsigned long pfnfs_read_mc(u64 *dst, const u64 *src, unsigned long words)
+{
+	u64 val;
+
+	asm volatile("1:	movq (%[src]), %[val]\n"
+		     "	movq %[val], (%[dst])\n"
+		     "	addq $8, %[src]\n"
+		     "	addq $8, %[dst]\n"
+		     "	decq %[words]\n"
+		     "	jnz 1b\n"
+		     "2:\n"
+		     _ASM_EXTABLE_TYPE(1b, 2b, EX_TYPE_DEFAULT_MCE_SAFE)
+		     : [val] "=&r" (val), [src] "+r" (src), [dst] "+r" (dst), [words] "+r" (words)
+		     : : "memory", "cc");
+	return words;
+}
+
+DEFINE_STATIC_SRCU(pfnfs_srcu);
+
+int pfnfs_srcu_read_lock(void)
+{
+	return srcu_read_lock(&pfnfs_srcu);
+}
+
+void pfnfs_srcu_read_unlock(int id)
+{
+	srcu_read_unlock(&pfnfs_srcu, id);
+}
+
+void pfnfs_synchronize_srcu(void)
+{
+	synchronize_srcu(&pfnfs_srcu);
+}
+
+static DEFINE_MUTEX(pfnfs_static_mutex);
+
+void pfnfs_static_lock(void)
+{
+	mutex_lock(&pfnfs_static_mutex);
+}
+
+void pfnfs_static_unlock(void)
+{
+	mutex_unlock(&pfnfs_static_mutex);
+}
+
+struct resource *pfnfs_namespace_resource(struct nd_namespace_common *ndns)
+{
+	return &to_nd_namespace_io(&ndns->dev)->res;
+}
+
+bool pfnfs_test_clear_hwpoison(unsigned long pfn)
+{
+	return TestClearPageHWPoison(pfn_to_page(pfn));
+}
+
+int pfnfs_dev_to_node(struct device *dev)
+{
+	return dev_to_node(dev);
+}
+
+/* --- vfs --- */
+
+struct kmem_cache *pfnfs_inode_cache(const char *name, unsigned int size, unsigned int align, void (*ctor)(void *))
+{
+	return kmem_cache_create(name, size, align, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, ctor);
+}
+
+void *pfnfs_inode_alloc(struct super_block *sb, struct kmem_cache *cache)
+{
+	return alloc_inode_sb(sb, cache, GFP_KERNEL);
+}
+
+bool pfnfs_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+bool pfnfs_inode_is_dirty(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_DIRTY_ALL;
+}
+
+void pfnfs_inode_lock(struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+void pfnfs_inode_unlock(struct inode *inode)
+{
+	inode_unlock(inode);
+}
+
+/* The inode after @prev that can be held; drops the reference to @prev. One of few loops here: the list is C's. */
+struct inode *pfnfs_next_inode(struct super_block *sb, struct inode *prev)
+{
+	struct inode *inode = prev, *next = NULL;
+
+	spin_lock(&sb->s_inode_list_lock);
+	inode = list_prepare_entry(inode, &sb->s_inodes, i_sb_list);
+	list_for_each_entry_continue(inode, &sb->s_inodes, i_sb_list) {
+		next = igrab(inode);
+		if (next)
+			break;
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	iput(prev);
+	return next;
+}
+
+void pfnfs_sync_inodes(struct super_block *sb)
+{
+	down_read(&sb->s_umount);
+	sync_inodes_sb(sb);
+	up_read(&sb->s_umount);
+}
+
+/* The lock of a mounted super block, which then stays mounted. */
+bool pfnfs_super_trylock(struct super_block *sb)
+{
+	if (!down_read_trylock(&sb->s_umount))
+		return false;
+	if (sb->s_root && (sb->s_flags & SB_ACTIVE))
+		return true;
+	up_read(&sb->s_umount);
+	return false;
+}
+
+void pfnfs_super_unlock(struct super_block *sb)
+{
+	up_read(&sb->s_umount);
+}
+
+void pfnfs_inode_lock_shared(struct inode *inode)
+{
+	inode_lock_shared(inode);
+}
+
+void pfnfs_inode_unlock_shared(struct inode *inode)
+{
+	inode_unlock_shared(inode);
+}
+
+loff_t pfnfs_i_size_read(struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+void pfnfs_i_size_write(struct inode *inode, loff_t size)
+{
+	i_size_write(inode, size);
+}
+
+void pfnfs_set_mtime(struct inode *inode, struct timespec64 ts)
+{
+	inode_set_mtime_to_ts(inode, ts);
+}
+
+void pfnfs_set_uuid(struct super_block *sb, const u8 *uuid)
+{
+	super_set_uuid(sb, uuid, UUID_SIZE);
+}
+
+/* As inode_init_owner(), before there is an inode. */
+void pfnfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, umode_t *mode, u32 *uid, u32 *gid)
+{
+	*uid = __kuid_val(mapped_fsuid(idmap, i_user_ns(dir)));
+	*gid = __kgid_val(dir->i_mode & S_ISGID ? dir->i_gid : mapped_fsgid(idmap, i_user_ns(dir)));
+	if (dir->i_mode & S_ISGID && S_ISDIR(*mode))
+		*mode |= S_ISGID;
+}
+
+void pfnfs_attr_owner(struct mnt_idmap *idmap, struct inode *inode, const struct iattr *attr, u32 *uid, u32 *gid)
+{
+	*uid = __kuid_val(from_vfsuid(idmap, i_user_ns(inode), attr->ia_vfsuid));
+	*gid = __kgid_val(from_vfsgid(idmap, i_user_ns(inode), attr->ia_vfsgid));
+}
+
+/* As d_tmpfile() for an inode that has no link to lose; takes over the reference to it. */
+int pfnfs_finish_tmpfile(struct file *file, struct inode *inode)
+{
+	d_mark_tmpfile(file, inode);
+	d_instantiate(file->f_path.dentry, inode);
+	return finish_open_simple(file, 0);
+}
+
+int pfnfs_file_open(struct inode *inode, struct file *file)
+{
+	file->f_mode |= FMODE_CAN_ODIRECT;
+	return generic_file_open(inode, file);
+}
+
+void pfnfs_file_accessed(struct file *file)
+{
+	file_accessed(file);
+}
+
+bool pfnfs_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino, unsigned int type)
+{
+	return dir_emit(ctx, name, len, ino, type);
+}
+
+bool pfnfs_dir_emit_dots(struct file *file, struct dir_context *ctx)
+{
+	return dir_emit_dots(file, ctx);
+}
+
+struct dentry *pfnfs_dget(struct dentry *dentry)
+{
+	return dget(dentry);
+}
+
+unsigned int pfnfs_nofs_save(void)
+{
+	return memalloc_nofs_save();
+}
+
+void pfnfs_nofs_restore(unsigned int flags)
+{
+	memalloc_nofs_restore(flags);
+}
+
+void pfnfs_start_intwrite(struct super_block *sb)
+{
+	sb_start_intwrite(sb);
+}
+
+void pfnfs_end_intwrite(struct super_block *sb)
+{
+	sb_end_intwrite(sb);
+}
+
+void pfnfs_down_write_nested(struct rw_semaphore *sem, unsigned int subclass)
+{
+	down_write_nested(sem, subclass);
+}
+
+/* --- dax --- */
+
+void pfnfs_xas_lock_irq(struct xa_state *xas)
+{
+	xas_lock_irq(xas);
+}
+
+void pfnfs_xas_unlock_irq(struct xa_state *xas)
+{
+	xas_unlock_irq(xas);
+}
+
+int pfnfs_xas_error(const struct xa_state *xas)
+{
+	return xas_error(xas);
+}
+
+struct page *pfnfs_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
+}
+
+unsigned long pfnfs_zero_pfn(void)
+{
+	return zero_pfn(0);
+}
+
+struct page *pfnfs_zero_page(void)
+{
+	return ZERO_PAGE(0);
+}
+
+/* In no file and in no page table, and pinned by nobody. */
+bool pfnfs_page_idle(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	return !folio_test_large(folio) && !folio_ref_count(folio) && !folio->mapping && !folio->share;
+}
+
+int pfnfs_page_count(struct page *page)
+{
+	return folio_ref_count(page_folio(page));
+}
+
+bool pfnfs_page_is_device(struct page *page)
+{
+	return is_zone_device_page(page) && page_pgmap(page) && page_pgmap(page)->type == MEMORY_DEVICE_FS_DAX;
+}
+
+/*
+ * 512 idle pages become one idle folio, as dax_folio_init() does with the unexported prep_compound_page(). What
+ * zone_device_page_init() takes for a user (a reference, the lock, references to the pgmap) is given back.
+ */
+void pfnfs_folio_make_huge(struct page *head)
+{
+	struct dev_pagemap *pgmap = page_pgmap(head);
+	struct folio *folio = (struct folio *)head;
+
+	zone_device_page_init(head, pgmap, PMD_ORDER);
+	INIT_LIST_HEAD(&folio->_deferred_list);
+	folio_unlock(folio);
+	folio_ref_dec(folio);
+	percpu_ref_put_many(&pgmap->ref, 1UL << PMD_ORDER);
+}
+
+void pfnfs_folio_associate(struct page *head, struct address_space *mapping, unsigned long index)
+{
+	struct folio *folio = (struct folio *)head;
+
+	folio->mapping = mapping;
+	folio->index = index;
+}
+
+void pfnfs_folio_ref_inc(struct page *page)
+{
+	folio_ref_inc(page_folio(page));
+}
+
+void pfnfs_folio_put(struct page *page)
+{
+	folio_put(page_folio(page));
+}
+
+bool pfnfs_mapping_dirty(struct address_space *mapping)
+{
+	return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY);
+}
+
+void pfnfs_mapping_set_error(struct address_space *mapping, int error)
+{
+	mapping_set_error(mapping, error);
+}
+
+void pfnfs_invalidate_lock(struct address_space *mapping)
+{
+	filemap_invalidate_lock(mapping);
+}
+
+void pfnfs_invalidate_unlock(struct address_space *mapping)
+{
+	filemap_invalidate_unlock(mapping);
+}
+
+void pfnfs_invalidate_lock_shared(struct address_space *mapping)
+{
+	filemap_invalidate_lock_shared(mapping);
+}
+
+void pfnfs_invalidate_unlock_shared(struct address_space *mapping)
+{
+	filemap_invalidate_unlock_shared(mapping);
+}
+
+bool pfnfs_fault_shared(const struct vm_fault *vmf)
+{
+	return vmf->vma->vm_flags & VM_SHARED;
+}
+
+bool pfnfs_fault_sync(const struct vm_fault *vmf)
+{
+	return vmf->vma->vm_flags & VM_SYNC;
+}
+
+/* File and addresses are aligned alike, and the VMA covers the 2 MiB. */
+bool pfnfs_fault_fits_pmd(const struct vm_fault *vmf)
+{
+	unsigned long start = vmf->address & PMD_MASK;
+
+	return ((vmf->pgoff ^ (vmf->address >> PAGE_SHIFT)) & ((PMD_SIZE >> PAGE_SHIFT) - 1)) == 0 &&
+	       start >= vmf->vma->vm_start && start + PMD_SIZE <= vmf->vma->vm_end;
+}
+
+bool pfnfs_pmd_none(pmd_t *pmd)
+{
+	return pmd_none(pmdp_get_lockless(pmd));
+}
+
+bool pfnfs_pmd_trans_huge(pmd_t *pmd)
+{
+	return pmd_trans_huge(pmdp_get_lockless(pmd));
+}
+
+void pfnfs_start_pagefault(struct inode *inode)
+{
+	sb_start_pagefault(inode->i_sb);
+}
+
+void pfnfs_end_pagefault(struct inode *inode)
+{
+	sb_end_pagefault(inode->i_sb);
+}
+
+bool pfnfs_desc_sync(const struct vm_area_desc *desc)
+{
+	return vma_desc_test(desc, VMA_SYNC_BIT);
+}
+
+void pfnfs_desc_huge(struct vm_area_desc *desc)
+{
+	vma_desc_set_flags(desc, VMA_HUGEPAGE_BIT);
+}
+
+bool pfnfs_ratelimit(void)
+{
+	static DEFINE_RATELIMIT_STATE(state, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	return __ratelimit(&state);
+}

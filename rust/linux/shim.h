@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C inlines and macros as functions that Rust can call. No logic: at most ten lines and no branch beyond a NULL check
+ * (a function that needs one belongs into Rust). Included by shim.c and read by bindgen.
+ */
+#ifndef PFNFS_SHIM_H
+#define PFNFS_SHIM_H
+
+#include <linux/pgtable.h>
+#include <linux/types.h>
+
+/* --- dev --- */
+
+/*
+ * pmem: a fence that orders earlier write-backs and non-temporal stores; loads that survive a machine check: copies
+ * words one by one, returns how many are missing.
+ */
+void pfnfs_pmem_wmb(void);
+unsigned long pfnfs_read_mc(u64 *dst, const u64 *src, unsigned long words);
+
+/* The SRCU domain of sleeping readers of persistent memory (rust/linux/pmem.rs). */
+int pfnfs_srcu_read_lock(void);
+void pfnfs_srcu_read_unlock(int id);
+void pfnfs_synchronize_srcu(void);
+
+/* The lock of rust/linux/sync.rs, initialised at build time. */
+void pfnfs_static_lock(void);
+void pfnfs_static_unlock(void);
+
+struct nd_namespace_common;
+struct resource;
+struct device;
+struct resource *pfnfs_namespace_resource(struct nd_namespace_common *ndns);
+int pfnfs_dev_to_node(struct device *dev);
+bool pfnfs_test_clear_hwpoison(unsigned long pfn);
+
+/* --- vfs --- */
+struct delayed_call;
+struct dentry;
+struct dir_context;
+struct file;
+struct iattr;
+struct inode;
+struct kmem_cache;
+struct mnt_idmap;
+struct super_block;
+
+struct kmem_cache *pfnfs_inode_cache(const char *name, unsigned int size, unsigned int align, void (*ctor)(void *));
+void *pfnfs_inode_alloc(struct super_block *sb, struct kmem_cache *cache);
+bool pfnfs_inode_is_new(struct inode *inode);
+bool pfnfs_inode_is_dirty(struct inode *inode);
+void pfnfs_inode_lock(struct inode *inode);
+void pfnfs_inode_unlock(struct inode *inode);
+struct inode *pfnfs_next_inode(struct super_block *sb, struct inode *prev);
+void pfnfs_sync_inodes(struct super_block *sb);
+bool pfnfs_super_trylock(struct super_block *sb);
+void pfnfs_super_unlock(struct super_block *sb);
+void pfnfs_inode_lock_shared(struct inode *inode);
+void pfnfs_inode_unlock_shared(struct inode *inode);
+loff_t pfnfs_i_size_read(struct inode *inode);
+void pfnfs_i_size_write(struct inode *inode, loff_t size);
+void pfnfs_set_mtime(struct inode *inode, struct timespec64 ts);
+void pfnfs_set_uuid(struct super_block *sb, const u8 *uuid);
+void pfnfs_new_owner(struct mnt_idmap *idmap, struct inode *dir, umode_t *mode, u32 *uid, u32 *gid);
+void pfnfs_attr_owner(struct mnt_idmap *idmap, struct inode *inode, const struct iattr *attr, u32 *uid, u32 *gid);
+int pfnfs_finish_tmpfile(struct file *file, struct inode *inode);
+int pfnfs_file_open(struct inode *inode, struct file *file);
+void pfnfs_file_accessed(struct file *file);
+bool pfnfs_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino, unsigned int type);
+bool pfnfs_dir_emit_dots(struct file *file, struct dir_context *ctx);
+struct dentry *pfnfs_dget(struct dentry *dentry);
+unsigned int pfnfs_nofs_save(void);
+void pfnfs_nofs_restore(unsigned int flags);
+void pfnfs_start_intwrite(struct super_block *sb);
+void pfnfs_end_intwrite(struct super_block *sb);
+struct rw_semaphore;
+void pfnfs_down_write_nested(struct rw_semaphore *sem, unsigned int subclass);
+
+/* --- dax --- */
+struct address_space;
+struct page;
+struct vm_area_desc;
+struct vm_fault;
+struct xa_state;
+
+void pfnfs_xas_lock_irq(struct xa_state *xas);
+void pfnfs_xas_unlock_irq(struct xa_state *xas);
+int pfnfs_xas_error(const struct xa_state *xas);
+
+struct page *pfnfs_pfn_to_page(unsigned long pfn);
+unsigned long pfnfs_zero_pfn(void);
+struct page *pfnfs_zero_page(void);
+bool pfnfs_page_idle(struct page *page);
+int pfnfs_page_count(struct page *page);
+bool pfnfs_page_is_device(struct page *page);
+void pfnfs_folio_make_huge(struct page *head);
+void pfnfs_folio_associate(struct page *head, struct address_space *mapping, unsigned long index);
+void pfnfs_folio_ref_inc(struct page *page);
+void pfnfs_folio_put(struct page *page);
+
+bool pfnfs_mapping_dirty(struct address_space *mapping);
+void pfnfs_mapping_set_error(struct address_space *mapping, int error);
+void pfnfs_invalidate_lock(struct address_space *mapping);
+void pfnfs_invalidate_unlock(struct address_space *mapping);
+void pfnfs_invalidate_lock_shared(struct address_space *mapping);
+void pfnfs_invalidate_unlock_shared(struct address_space *mapping);
+
+bool pfnfs_fault_shared(const struct vm_fault *vmf);
+bool pfnfs_fault_sync(const struct vm_fault *vmf);
+bool pfnfs_fault_fits_pmd(const struct vm_fault *vmf);
+bool pfnfs_pmd_none(pmd_t *pmd);
+bool pfnfs_pmd_trans_huge(pmd_t *pmd);
+void pfnfs_start_pagefault(struct inode *inode);
+void pfnfs_end_pagefault(struct inode *inode);
+bool pfnfs_desc_sync(const struct vm_area_desc *desc);
+void pfnfs_desc_huge(struct vm_area_desc *desc);
+
+bool pfnfs_ratelimit(void);
+
+/* trace.c */
+void pfnfs_trace_fault(dev_t dev, u64 ino, u64 index, u32 order, bool write, u32 outcome);
+void pfnfs_trace_populate(dev_t dev, u64 ino, u64 start, u64 end, bool write, u64 inserted, int error);
+void pfnfs_trace_clean(dev_t dev, u64 ino, u64 start, u64 end);
+void pfnfs_trace_remove(dev_t dev, u64 ino, u64 start, u64 end);
+
+#endif

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer linux: the slab that inodes live in: a C inode and the file system's part behind it.
+//!
+//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
+
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+use super::{Registration, Type};
+use crate::linux::bindings;
+
+/// What the slab hands out: the C inode first, so that the two have one address.
+#[repr(C)]
+pub(super) struct Slot<T: Type> {
+    inode: Opaque<bindings::inode>,
+    pub(super) data: UnsafeCell<MaybeUninit<T::Inode>>,
+}
+
+/// The slab of inodes of `T`.
+pub(super) struct Cache<T: Type>(NonNull<bindings::kmem_cache>, PhantomData<T>);
+
+impl<T: Type> Cache<T> {
+    pub(super) fn new() -> Result<Self> {
+        // SAFETY: The name is static, and `once` fits the size.
+        let cache = unsafe {
+            bindings::pfnfs_inode_cache(
+                T::NAME.as_char_ptr(),
+                size_of::<Slot<T>>() as u32,
+                align_of::<Slot<T>>() as u32,
+                Some(Self::once),
+            )
+        };
+        NonNull::new(cache).map(|c| Self(c, PhantomData)).ok_or(ENOMEM)
+    }
+
+    /// Runs once for each slot of a fresh slab page.
+    ///
+    /// # Safety
+    ///
+    /// Called by the VFS, as the documentation of the adapters says.
+    unsafe extern "C" fn once(slot: *mut c_void) {
+        // SAFETY: A slot begins with an inode.
+        unsafe { bindings::inode_init_once(slot.cast()) };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a super block of this type.
+    pub(super) unsafe extern "C" fn alloc_inode(sb: *mut bindings::super_block) -> *mut bindings::inode {
+        // SAFETY: The type of a live super block is registered.
+        let cache = unsafe { Registration::<T>::cache_of((*sb).s_type) };
+        // SAFETY: The cache is live.
+        let slot: *mut Slot<T> = unsafe { bindings::pfnfs_inode_alloc(sb, cache.0.as_ptr()) }.cast();
+        if slot.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: A fresh slot; the part is pinned, as the slot stays where it is until it is freed.
+        match unsafe { T::inode().__pinned_init((*slot).data.get().cast()) } {
+            Ok(()) => slot.cast(),
+            Err(never) => match never {},
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an inode from [`Self::alloc_inode`] that nobody uses but under RCU, which never
+    /// looks at the file system's part.
+    pub(super) unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
+        // SAFETY: By the function's contract the part is initialised and dropped once.
+        unsafe { (*(*inode.cast::<Slot<T>>()).data.get()).assume_init_drop() };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS after a grace period, for an inode from [`Self::alloc_inode`]. The slab is known from the address:
+    /// the super block that would lead to it may be gone.
+    pub(super) unsafe extern "C" fn free_inode(inode: *mut bindings::inode) {
+        // SAFETY: The module, and with it the registration, outlives the grace period (`rcu_barrier`).
+        unsafe { bindings::kfree(inode.cast()) };
+    }
+}
+
+impl<T: Type> Drop for Cache<T> {
+    fn drop(&mut self) {
+        // SAFETY: All inodes are freed: the type is unregistered and a grace period has passed.
+        unsafe { bindings::kmem_cache_destroy(self.0.as_ptr()) };
+    }
+}
