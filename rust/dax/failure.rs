@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer: dax. Memory failure: nobody keeps a page table entry for a failed page.
+
+use core::ops::Range;
+
+use kernel::prelude::*;
+
+use super::Site;
+use crate::linux::mm::Mapping;
+
+/// Page frames `pfns` have failed: signals and unmaps those who map them through `mapping`. `flags` are the kernel's
+/// `MF_*`. The record behind [`super::Media::is_poisoned`] must have them already: it is what keeps them from being mapped again.
+///
+/// The kernel's function signals, but unmaps only if it has found somebody to signal, so we unmap as well. May sleep.
+pub(crate) fn fail(mapping: &Mapping, pfns: &Range<u64>, flags: i32) -> Result {
+    if mapping.is_empty() {
+        return Ok(());
+    }
+    let site = Site::of(mapping)?;
+    let _exclusive = mapping.exclusive();
+    let write = site.locks.write(mapping);
+    let mut outcome = Ok(());
+    let mut from = 0;
+    while let Some(seen) = mapping.next_entry(from) {
+        from = seen.end();
+        let Some(frame) = seen.frame() else { continue };
+        let held = frame.pfns();
+        let start = pfns.start.max(held.start);
+        let end = pfns.end.min(held.end);
+        if start >= end {
+            continue;
+        }
+        let at = |pfn: u64| seen.index.saturating_add(pfn.saturating_sub(held.start));
+        let pages = at(start)..at(end);
+        outcome = outcome.and(write.kill_procs(pages.clone(), flags));
+        write.unmap(pages);
+    }
+    outcome
+}

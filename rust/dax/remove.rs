@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer: dax. Takes entries out before their blocks are freed (truncate, hole punching, eviction) or their device goes.
+//!
+//! Pages may be mapped by anybody and pinned by direct I/O. Unmapping is for us to do; for a pin there is nothing but
+//! to wait. The kernel's own loop (`dax_break_layout`) waits with `invalidate_lock` dropped for a reference count to
+//! become 0, and waits for ever if somebody touches the page meanwhile and so maps it again. Here each look unmaps anew.
+//! Waiting looks at no page: the device may be removed in the meantime, and its pages with it.
+
+use core::ops::Range;
+
+use kernel::prelude::*;
+use kernel::time::{delay::fsleep, Delta};
+
+use super::Site;
+use crate::linux::mm::mapping::Exclusive;
+use crate::linux::mm::Mapping;
+use crate::linux::trace;
+use crate::linux::vfs::{inode::Evicting, Type};
+
+/// How long to wait for a pin before looking again, at first and at most.
+const WAITS: Range<i64> = 1..20;
+
+/// Proof that a range has no entries, is in no page table and pinned by nobody, and that no fault is in progress as
+/// long as this exists: its blocks may be freed. Holds `invalidate_lock`.
+#[must_use]
+pub(crate) struct Unmapped<'a> {
+    _exclusive: Exclusive<'a>,
+    pages: Range<u64>,
+}
+
+impl Unmapped<'_> {
+    /// The range.
+    pub(crate) fn pages(&self) -> Range<u64> {
+        self.pages.clone()
+    }
+}
+
+/// Takes `pages` out of the mapping, waiting for pins. What is in them need not become durable; what huge entries hold
+/// beyond them does first. `i_rwsem` is held by the caller. `ERESTARTSYS`: a signal came.
+pub(crate) fn remove(mapping: &Mapping, pages: Range<u64>) -> Result<Unmapped<'_>> {
+    let site = Site::of(mapping)?;
+    let mut waits = WAITS;
+    loop {
+        let exclusive = mapping.exclusive();
+        if site.empty(&exclusive, &pages)? {
+            trace::remove(mapping, &pages);
+            return Ok(Unmapped { _exclusive: exclusive, pages });
+        }
+        drop(exclusive);
+        if kernel::current!().signal_pending() {
+            return Err(ERESTARTSYS);
+        }
+        site.wait(&mut waits);
+    }
+}
+
+/// Takes all entries out of the mapping of an inode that nobody can reach. `keep`: what is in them must become durable.
+/// Waits for pins, for as long as they last: the blocks may be another file's next.
+pub(crate) fn evict<'a, T: Type>(inode: &Evicting<'a, T>, keep: bool) -> Result<Unmapped<'a>> {
+    let exclusive = Mapping::evicting(inode);
+    let mapping = exclusive.mapping();
+    if mapping.is_empty() {
+        // Freeing memory can lead here: take no lock.
+        return Ok(Unmapped { _exclusive: exclusive, pages: 0..u64::MAX });
+    }
+    let site = Site::of(mapping)?;
+    site.drain(&exclusive, keep)?;
+    Ok(Unmapped { _exclusive: exclusive, pages: 0..u64::MAX })
+}
+
+/// The device is going away, and [`super::Media::is_alive`] says so: makes all durable that can be, and takes all entries out.
+/// Afterwards accesses get SIGBUS. Waits for pins, for as long as they last: the memory behind them is about to go.
+pub(crate) fn kill(mapping: &Mapping) -> Result {
+    let site = Site::of(mapping)?;
+    let exclusive = mapping.exclusive();
+    site.drain(&exclusive, true)
+}
+
+/// Blocks were given to `pages`, which had none: faults must see them, not the zero page. To be called after their place in
+/// the file is set, and before the one who wrote them goes on: a fault that has found nothing there has inserted its hole by
+/// then, and it is taken out again.
+pub(crate) fn fill_holes(mapping: &Mapping, pages: Range<u64>) -> Result {
+    let site = Site::of(mapping)?;
+    let _shared = mapping.shared();
+    let _populate = site.locks.populate(mapping);
+    let write = site.locks.write(mapping);
+    write.remove_holes(pages).map(|_| ())
+}
+
+/// Whether any of `pages` may be written through a mapping without another call of the hook.
+pub(crate) fn populated(mapping: &Mapping, pages: Range<u64>) -> bool {
+    let mut from = pages.start;
+    while let Some(seen) = mapping.next_entry(from).filter(|s| s.index < pages.end) {
+        if seen.frame().is_some() {
+            return true;
+        }
+        from = seen.end();
+    }
+    false
+}
+
+impl Site<'_> {
+    /// Tries once. `false`: a page is pinned.
+    fn empty(&self, exclusive: &Exclusive<'_>, pages: &Range<u64>) -> Result<bool> {
+        let whole = self.mapping.whole(pages);
+        self.clean(whole.start..pages.start)?;
+        self.clean(pages.end..whole.end)?;
+        Ok(exclusive.empty(pages.clone()))
+    }
+
+    /// Takes all out without letting go of the lock.
+    fn drain(&self, exclusive: &Exclusive<'_>, keep: bool) -> Result {
+        let mut waits = WAITS;
+        let cleaned = if keep { self.clean(0..u64::MAX) } else { Ok(()) };
+        while !exclusive.empty(0..u64::MAX) {
+            self.wait(&mut waits);
+        }
+        trace::remove(self.mapping, &(0..u64::MAX));
+        cleaned
+    }
+
+    fn wait(&self, waits: &mut Range<i64>) {
+        self.media.counters().waits.one();
+        fsleep(Delta::from_millis(waits.start));
+        waits.start = waits.start.saturating_mul(2).min(waits.end);
+    }
+}
