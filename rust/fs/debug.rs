@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer fs: /sys/kernel/debug/pfnfs/DEVICE/ of each mount, for tests and for who wants to know which path his faults took.
+//! `counters` has a name and a number a line (`dax::Counters`), `entries` a line for each entry of each mapping (`dax::show`).
+
+use kernel::debugfs::{Dir, Scope};
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use super::mount::Pfnfs;
+use crate::dax;
+use crate::linux::mm::Mapping;
+use crate::linux::sync::Static;
+use crate::linux::vfs::sb::{Handle, Super};
+
+static ROOT: Static<Option<Dir>> = Static::new(None);
+
+/// The directory of all mounts, there while the module is.
+pub(crate) struct Root(());
+
+impl Root {
+    /// Makes it. Without debugfs there is none, and nobody misses it.
+    pub(crate) fn new() -> Self {
+        *ROOT.lock() = Some(Dir::new(c"pfnfs"));
+        Self(())
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let dir = ROOT.lock().take();
+        drop(dir);
+    }
+}
+
+/// The directory of one mount.
+pub(super) type Volume = Pin<KBox<Scope<Arc<Handle<Pfnfs>>>>>;
+
+/// Makes the directory of a mount.
+pub(super) fn volume(handle: Arc<Handle<Pfnfs>>, name: &CStr) -> Result<Option<Volume>> {
+    let Some(root) = ROOT.lock().clone() else { return Ok(None) };
+    let scope = root.scope(handle, name, |handle, dir| {
+        dir.read_callback_file(c"counters", handle, &counters);
+        dir.read_callback_file(c"entries", handle, &entries);
+    });
+    Ok(Some(KBox::pin_init(scope, GFP_KERNEL)?))
+}
+
+/// Shows something of a super block, or nothing once it is unmounted.
+fn with(handle: &Handle<Pfnfs>, show: impl FnOnce(&Super<Pfnfs>) -> fmt::Result) -> fmt::Result {
+    let mut outcome = Ok(());
+    handle.with(|sb| outcome = show(sb));
+    outcome
+}
+
+fn counters(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    with(handle, |sb| sb.data().counters.show(f))
+}
+
+fn entries(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    with(handle, |sb| {
+        let mut outcome = Ok(());
+        sb.for_each_inode(|i| {
+            if i.is_file() && outcome.is_ok() {
+                outcome = dax::show(Mapping::of(i), f);
+            }
+        });
+        outcome
+    })
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer fs: reading and writing regular files.
+//!
+//! Data is copied between user memory and the media while `i_rwsem` is held, for reading by readers; no other lock is,
+//! as a page fault in the copy may need it. Blocks that the file does not have yet are written and fenced first, then
+//! given to it by a record: a power cut leaves the file with them or without. What is stored into blocks it has already,
+//! and nobody can see yet, goes through a bounce buffer, as it must be done under the `meta` lock.
+//!
+//! Positions in a file and on the media are below 2^48 (`s_maxbytes`, `Geometry`): `wrapping_` operations on them never
+//! wrap, they only spare the panic path.
+
+use core::ops::Range;
+
+use kernel::iov::{IovIterDest, IovIterSource};
+use kernel::prelude::*;
+
+use super::inode::{self, media_time, Inode, Locked};
+use super::medium::Data;
+use super::mount::{Mounted, Pfnfs};
+use super::{map, write};
+use crate::linux::mm::vma;
+use crate::linux::vfs::file::{self, Fallocate, File, Operations, Seek};
+use crate::linux::vfs::kiocb::Kiocb;
+use crate::linux::vfs::{self, Ops};
+use crate::media::{BLOCK, GROUP_BLOCKS, HUGE};
+use crate::meta::extent::{self, Extent};
+use crate::meta::ops;
+
+/// A regular file's table.
+pub(super) const TABLE: Ops<vfs::FileTable, Pfnfs> = file::table::<Regular>();
+
+/// What a hole reads as.
+static ZEROES: [u8; BLOCK as usize] = [0; BLOCK as usize];
+
+/// An open regular file.
+struct Regular;
+
+/// What a byte of a file is made of, and for how many bytes from there on.
+pub(super) enum Piece {
+    /// Zeroes.
+    Zeroes(u64),
+    /// Bytes from this position of the media on.
+    Media(u64, u64),
+}
+
+/// Looks up the byte at `pos`.
+pub(super) fn piece(mounted: &Mounted, i: &Inode, pos: u64) -> Result<Piece> {
+    let (block, offset) = (pos / BLOCK, pos % BLOCK);
+    let guard = inode::share(i);
+    let found = extent::find(mounted.volume(), guard.get()?, block).map_err(|e| mounted.fail(i.ino(), e))?;
+    Ok(match found {
+        Extent::Data { block, len, unwritten: false, .. } => Piece::Media(
+            block.wrapping_mul(BLOCK).wrapping_add(offset),
+            u64::from(len).wrapping_mul(BLOCK).wrapping_sub(offset),
+        ),
+        Extent::Data { len, .. } => Piece::Zeroes(u64::from(len).wrapping_mul(BLOCK).wrapping_sub(offset)),
+        Extent::Hole { len } => Piece::Zeroes(len.saturating_mul(BLOCK).wrapping_sub(offset)),
+    })
+}
+
+/// Reads from `pos` on into `to`, at most to `size`. Returns the bytes read, or the error if there are none.
+fn read(mounted: &Mounted, i: &Inode, pos: u64, size: u64, to: &mut IovIterDest<'_>) -> Result<usize> {
+    let mut done = 0usize;
+    while !to.is_empty() && pos.wrapping_add(done as u64) < size {
+        let at = pos.wrapping_add(done as u64);
+        let step = || -> Result<usize> {
+            let (piece, data) = (piece(mounted, i, at)?, Data::enter(mounted.device())?);
+            let left = (to.len() as u64).min(size.wrapping_sub(at));
+            match piece {
+                Piece::Media(from, len) => data.read(from, left.min(len) as usize, to),
+                Piece::Zeroes(len) => {
+                    let n = left.min(len).min(BLOCK) as usize;
+                    match to.copy_to_iter(ZEROES.get(..n).unwrap_or(&ZEROES)) {
+                        0 => Err(EFAULT),
+                        n => Ok(n),
+                    }
+                }
+            }
+        };
+        match { step }() {
+            Ok(n) => done = done.wrapping_add(n),
+            Err(e) if done == 0 => return Err(e),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+impl Operations for Regular {
+    type Fs = Pfnfs;
+
+    fn read_iter(k: &mut Kiocb<'_, Pfnfs>, to: &mut IovIterDest<'_>) -> Result<usize> {
+        let i = k.inode();
+        let mounted = i.sb().data();
+        mounted.alive()?;
+        if to.is_empty() {
+            return Ok(0);
+        }
+        let done = {
+            let _shared = i.lock_shared();
+            read(mounted, i, k.pos(), i.size(), to)?
+        };
+        k.advance(done);
+        k.accessed();
+        Ok(done)
+    }
+
+    fn write_iter(k: &mut Kiocb<'_, Pfnfs>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        let i = k.inode();
+        i.sb().data().alive()?;
+        let done = {
+            let l = i.lock();
+            k.write_checks(&l, from)?;
+            if from.is_empty() {
+                return Ok(0);
+            }
+            k.file().remove_privs(&l)?;
+            write::write(&l, &k.file(), k.pos(), from)?
+        };
+        k.advance(done);
+        if k.is_sync() {
+            // Data and size are durable; the times may not be.
+            i.sync_metadata()?;
+        }
+        Ok(done)
+    }
+
+    fn seek(i: &Inode, at: u64, what: Seek) -> Result<u64> {
+        let mounted = i.sb().data();
+        let _shared = i.lock_shared();
+        let size = i.size();
+        let mut pos = at;
+        while pos < size {
+            let (data, len) = match piece(mounted, i, pos)? {
+                Piece::Media(_, len) => (true, len),
+                Piece::Zeroes(len) => (false, len),
+            };
+            if data == (what == Seek::Data) {
+                return Ok(pos);
+            }
+            pos = pos.saturating_add(len);
+        }
+        if what == Seek::Hole {
+            Ok(size)
+        } else {
+            Err(ENXIO)
+        }
+    }
+
+    fn fsync(f: &File<'_, Pfnfs>, range: Range<u64>, _datasync: bool) -> Result {
+        let i = f.inode();
+        i.sb().data().alive()?;
+        map::clean(i, range)?;
+        // Sizes and blocks are durable; times that the VFS has changed may not be.
+        i.sync_metadata()
+    }
+
+    fn fallocate(f: &File<'_, Pfnfs>, how: Fallocate, range: Range<u64>) -> Result {
+        let i = f.inode();
+        i.sb().data().alive()?;
+        let l = i.lock();
+        f.remove_privs(&l)?;
+        match how {
+            Fallocate::Allocate { keep_size } => allocate(&l, range, keep_size),
+            Fallocate::Punch => punch(&l, range),
+            Fallocate::Zero { keep_size } => {
+                punch(&l, range.clone())?;
+                allocate(&l, range, keep_size)
+            }
+        }
+    }
+
+    fn mmap(i: &Inode, desc: &mut vma::Desc<'_>) -> Result {
+        i.sb().data().alive()?;
+        crate::dax::mmap(desc)
+    }
+}
+
+/// Gives blocks to all of `range`; the size becomes its end if that is larger.
+fn allocate(l: &Locked<'_>, range: Range<u64>, keep_size: bool) -> Result {
+    let mounted = l.sb().data();
+    let now = l.now();
+    let grown = (!keep_size && range.end > l.size()).then_some(range.end);
+    if let Some(size) = grown {
+        l.check_new_size(size)?;
+    }
+    let (mut at, end) = (range.start / BLOCK, range.end.div_ceil(BLOCK));
+    while at < end {
+        // Faults allocate as well: what is found is true as long as the lock is held.
+        let mut guard = inode::alone(l);
+        let live = guard.get()?;
+        let fail = |e| mounted.fail(l.ino(), e);
+        let step = match extent::find(mounted.volume(), live, at).map_err(fail)? {
+            Extent::Data { len, .. } => u64::from(len),
+            Extent::Hole { len } => {
+                let want = len.min(end.wrapping_sub(at)).min(GROUP_BLOCKS.into());
+                let (near, want, aligned) = place(mounted, live, at, want).map_err(fail)?;
+                let blocks = mounted.reserve(near, want, aligned).map_err(fail)?;
+                let count = u64::from(blocks.count());
+                ops::preallocate(mounted.volume(), live, at, blocks, None, media_time(now)).map_err(fail)?.reply();
+                count
+            }
+        };
+        at = at.saturating_add(step);
+    }
+    if let Some(size) = grown {
+        return map::set_size(l, size, now);
+    }
+    l.set_mtime(now);
+    Ok(())
+}
+
+/// Where to look for `want` blocks for file block `at`, how many to take at once, and whether to begin a run of 2 MiB:
+/// so that 2 MiB of the file, aligned, are 2 MiB of the media, aligned, where that can be had.
+pub(super) fn place(
+    mounted: &Mounted,
+    live: &crate::meta::inode::Live,
+    at: u64,
+    want: u64,
+) -> crate::media::Result<(u64, u32, bool)> {
+    let huge = u64::from(HUGE);
+    let near = mounted.near(live, at)?;
+    let into = at % huge;
+    // Up to where aligned runs can begin.
+    let want = if into == 0 { want } else { want.min(huge.wrapping_sub(into)) };
+    let aligned = into == 0 && (want >= huge || at > 0);
+    let near = if near % huge == into {
+        near
+    } else if aligned {
+        0
+    } else {
+        near
+    };
+    Ok((near, want as u32, aligned))
+}
+
+/// Makes a hole of `range`.
+fn punch(l: &Locked<'_>, range: Range<u64>) -> Result {
+    let mounted = l.sb().data();
+    let now = l.now();
+    let range = range.start..range.end.min(l.size());
+    if range.is_empty() {
+        return Ok(());
+    }
+    let whole = range.start.div_ceil(BLOCK)..range.end / BLOCK;
+    // The parts of blocks at the ends: zeroes in place.
+    let head = range.start..range.end.min(whole.start.saturating_mul(BLOCK));
+    let tail = range.start.max(whole.end.saturating_mul(BLOCK))..range.end;
+    for part in [head, tail] {
+        if part.is_empty() {
+            continue;
+        }
+        if let Piece::Media(at, _) = piece(mounted, l, part.start)? {
+            let data = Data::enter(mounted.device())?;
+            data.zero(at, part.end.wrapping_sub(part.start))?;
+            data.fence();
+        }
+    }
+    if whole.is_empty() {
+        l.set_mtime(now);
+        return Ok(());
+    }
+    map::punch(l, whole, now)
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer fs: inodes, from the media to the VFS and back. [`State`] is our part of an inode: the core's copy under the
+//! `meta` lock, and the cache of mapped pages.
+//!
+//! An inode number is free for others only when its eviction is over, and the VFS makes whoever looks for the number
+//! wait for that; so at most one [`State`] stands for it.
+
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+
+use super::mount::Pfnfs;
+use super::{attr, dir, file, map, namei};
+use crate::dax;
+use crate::linux::rwsem::{new_rwsem, ReadGuard, RwSem, WriteGuard};
+use crate::linux::vfs::inode::{Attr, Cached, Cleared, Evicting, Kind, NewInode, Time};
+use crate::linux::vfs::sb::Super;
+use crate::linux::{nofs, vfs};
+use crate::media::format;
+use crate::meta::inode::{self, Live, Orphan};
+use crate::meta::ops;
+
+/// An inode of ours.
+pub(super) type Inode = vfs::Inode<Pfnfs>;
+/// An inode of ours whose `i_rwsem` is held for writing.
+pub(super) type Locked<'a> = vfs::inode::Locked<'a, Pfnfs>;
+
+/// Our part of an inode.
+#[pin_data]
+pub(crate) struct State {
+    /// The core's copy; `None` until it is read, and again when it is gone. This is the `meta` lock.
+    #[pin]
+    live: RwSem<Option<Live>>,
+    /// Pages in the mapping.
+    #[pin]
+    pub(super) cache: dax::Cache,
+}
+
+impl State {
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            live <- new_rwsem!(None, c"pfnfs_meta"),
+            cache <- dax::Cache::new(),
+        })
+    }
+}
+
+/// Shares the core's copy of an inode.
+pub(super) struct Shared<'a>(ReadGuard<'a, Option<Live>>);
+
+impl Shared<'_> {
+    /// The copy. `EIO`: the inode could not be read, or is gone.
+    pub(super) fn get(&self) -> Result<&Live> {
+        self.0.as_ref().ok_or(EIO)
+    }
+}
+
+/// Has the core's copy of an inode alone. What is allocated meanwhile frees no inode, which would need such a lock.
+pub(super) struct Alone<'a>(WriteGuard<'a, Option<Live>>, #[allow(dead_code, reason = "held, not read")] nofs::Scope);
+
+impl Alone<'_> {
+    /// The copy. `EIO`: the inode could not be read, or is gone.
+    pub(super) fn get(&mut self) -> Result<&mut Live> {
+        self.0.as_mut().ok_or(EIO)
+    }
+}
+
+/// Takes the `meta` lock for reading.
+pub(super) fn share(i: &Inode) -> Shared<'_> {
+    Shared(i.data().live.read())
+}
+
+/// Takes the `meta` lock for writing.
+pub(super) fn alone(i: &Inode) -> Alone<'_> {
+    Alone(i.data().live.write(), nofs::Scope::enter())
+}
+
+/// Takes the `meta` locks of several inodes for writing, in the order of their numbers. An inode that is named twice
+/// is locked in its first place.
+pub(super) fn alone_all<'a, const N: usize>(inodes: [Option<&'a Inode>; N]) -> [Option<Alone<'a>>; N] {
+    let mut guards = [const { None }; N];
+    let mut last = None;
+    for depth in 0..N as u32 {
+        let next = inodes
+            .iter()
+            .enumerate()
+            .filter_map(|(at, i)| i.map(|i| (i.ino(), at)))
+            .filter(|&(ino, _)| last.is_none_or(|last| ino > last))
+            .min();
+        let Some((ino, at)) = next else { break };
+        last = Some(ino);
+        if let (Some(guard), Some(Some(inode))) = (guards.get_mut(at), inodes.get(at)) {
+            *guard = Some(Alone(inode.data().live.write_nested(depth), nofs::Scope::enter()));
+        }
+    }
+    guards
+}
+
+/// From the media's form.
+pub(super) fn time(t: format::Time) -> Time {
+    Time { sec: t.sec.get(), nsec: t.nsec.get() }
+}
+
+/// To the media's form.
+pub(super) fn media_time(t: Time) -> format::Time {
+    format::Time { sec: t.sec.into(), nsec: t.nsec.into() }
+}
+
+/// What the VFS is to know of an inode.
+fn attributes(live: &Live) -> Attr {
+    Attr {
+        mode: live.mode(),
+        uid: live.uid(),
+        gid: live.gid(),
+        links: live.nlink(),
+        size: live.size(),
+        generation: live.generation(),
+        atime: time(live.atime()),
+        mtime: time(live.mtime()),
+        ctime: time(live.ctime()),
+    }
+}
+
+/// Makes a live inode of a new one and what the core knows of it.
+fn fill(new: NewInode<Pfnfs>, live: Live) -> ARef<Inode> {
+    let kind = match live.mode() & inode::S_IFMT {
+        inode::S_IFDIR => Kind::Directory(namei::TABLE, dir::TABLE),
+        inode::S_IFREG => Kind::Regular(attr::TABLE, file::TABLE, map::table()),
+        inode::S_IFLNK => Kind::Symlink(attr::LINK_TABLE),
+        _ => Kind::Special(attr::TABLE, vfs::inode::decode_dev(live.rdev())),
+    };
+    let attr = attributes(&live);
+    *new.data().live.write() = Some(live);
+    new.init(&attr, kind)
+}
+
+/// The inode with this number, and this generation if one is given. `ENOENT`: there is none.
+pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Result<ARef<Inode>> {
+    let mounted = sb.data();
+    match sb.iget(ino)? {
+        Cached::Live(i) if i.is_bad() => Err(EIO),
+        Cached::Live(i) if generation.is_some_and(|g| g != i.generation()) => Err(ENOENT),
+        Cached::Live(i) => Ok(i),
+        Cached::New(new) => {
+            let mut live = inode::load(mounted.volume(), ino, generation).map_err(|e| mounted.fail(ino, e))?;
+            // An interrupted truncation is finished before anybody sees the file.
+            if live.orphan() == Orphan::Truncating && !sb.read_only() {
+                let done = ops::finish_truncate(mounted.volume(), &mut live);
+                done.map_err(|e| mounted.fail(ino, e))?.reply();
+            }
+            Ok(fill(new, live))
+        }
+    }
+}
+
+/// The inode that an operation of the core has just made.
+pub(super) fn made(sb: &Super<Pfnfs>, live: Live) -> Result<ARef<Inode>> {
+    Ok(match sb.iget(live.ino())? {
+        Cached::New(new) => fill(new, live),
+        // Found by a file handle meanwhile.
+        Cached::Live(i) => i,
+    })
+}
+
+/// Brings the VFS's copy of an inode up to date with the core's: links, size of a directory, mtime and ctime.
+pub(super) fn refresh(i: &Inode, live: &Live) {
+    i.set_links(live.nlink());
+    if live.is_dir() {
+        i.set_dir_size(live.size());
+    }
+    i.set_mtime(time(live.mtime()));
+    i.set_ctime(time(live.ctime()));
+}
+
+/// Writes times that the VFS has changed. Nothing is done for an inode that is about to be freed.
+pub(super) fn write(i: &Inode) -> Result {
+    let mounted = i.sb().data();
+    if i.is_bad() || i.links() == 0 || i.sb().read_only() {
+        return Ok(());
+    }
+    let set = ops::SetAttr {
+        atime: Some(media_time(i.atime())),
+        mtime: Some(media_time(i.mtime())),
+        ctime: Some(media_time(i.ctime())),
+        ..ops::SetAttr::default()
+    };
+    let mut guard = alone(i);
+    let set = ops::set_attr(mounted.volume(), guard.get()?, &set);
+    set.map_err(|e| mounted.fail(i.ino(), e))?.reply();
+    Ok(())
+}
+
+/// The last reference is gone: the mapping is emptied; what a file without a name occupied is freed.
+pub(super) fn evict(e: Evicting<'_, Pfnfs>) -> Cleared<'_, Pfnfs> {
+    let (i, orphan) = (e.inode(), e.is_orphan());
+    let mounted = i.sb().data();
+    map::empty(&e, !orphan);
+    let cleared = e.clear();
+    let live = i.data().live.write().take();
+    if let (true, Some(live)) = (orphan && !i.sb().read_only(), live) {
+        let _writing = i.sb().writing();
+        match ops::evict(mounted.volume(), live) {
+            Ok(done) => done.reply(),
+            // What is left is freed at the next mount.
+            Err(e) => {
+                let _ = mounted.fail(i.ino(), e);
+            }
+        }
+    }
+    cleared
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer fs: mappings. The hook that fills `i_pages` from the extents of a file, and what has to happen to a mapping when
+//! blocks go.
+//!
+//! A frame that enters a mapping holds what the file does: blocks that are fresh or unwritten are zeroed first, and so is
+//! what lies beyond the end of the file in its last block; both are fenced before anybody can see them. Mapping and
+//! extents change under the `meta` lock, which is inside the locks of the dax layer. `wrapping_` operations on positions, which
+//! are below 2^48, never wrap.
+
+use core::ops::Range;
+
+use kernel::prelude::*;
+
+use super::inode::{self, media_time, Inode};
+use super::medium::Data;
+use super::mount::{Mounted, Pfnfs};
+use crate::dax::{self, PopulatePfns, Populator, Ready, Want};
+use crate::linux::dax::Operations as _;
+use crate::linux::mm::mapping::Operations;
+use crate::linux::mm::{Frame, Mapping};
+use crate::linux::pmem::Frames;
+use crate::linux::vfs::inode::Evicting;
+use crate::linux::vfs::{self, Ops};
+use crate::media::{self, BLOCK, HUGE};
+use crate::meta::extent::{self, Extent};
+use crate::meta::inode::Live;
+use crate::meta::ops;
+
+static OPERATIONS: Operations<Pfnfs, dax::Hooks> = dax::operations::<Map>();
+
+/// A regular file's table.
+pub(super) fn table() -> Ops<vfs::MappingTable, Pfnfs> {
+    OPERATIONS.table()
+}
+
+/// Most blocks of an unwritten extent that one fault zeroes: 64 MiB.
+const ZERO_MAX: u64 = 16384;
+
+/// The hook.
+enum Map {}
+
+impl PopulatePfns for Map {
+    type Fs = Pfnfs;
+
+    fn cache(i: &Inode) -> &dax::Cache {
+        &i.data().cache
+    }
+
+    fn media(i: &Inode) -> &dyn dax::Media {
+        &**i.sb().data()
+    }
+
+    fn populate_pfns(i: &Inode, want: &Want, out: &mut Populator<'_>) -> Result<Ready> {
+        let mounted = i.sb().data();
+        mounted.alive()?;
+        let mut guard = inode::alone(i);
+        let live = guard.get()?;
+        let mut at = want.window.start;
+        while at < want.window.end {
+            let found = extent::find(mounted.volume(), live, at).map_err(|e| mounted.fail(i.ino(), e))?;
+            let asked = |len: u64| (at..at.saturating_add(len)).contains(&want.at);
+            at = match found {
+                Extent::Data { block, len, unwritten: false, .. } => {
+                    mounted.insert(live, at, block, len.into(), out)?;
+                    at.wrapping_add(len.into())
+                }
+                Extent::Data { block, len, unwritten: true, .. } => {
+                    let len = u64::from(len);
+                    if want.write && asked(len) {
+                        mounted.convert(i, live, at, block, len, want, out)?;
+                    } else if asked(len) {
+                        out.insert_hole(want.at)?;
+                    }
+                    at.wrapping_add(len)
+                }
+                Extent::Hole { len } => {
+                    if want.write && asked(len) {
+                        mounted.allocate(i, live, at..at.saturating_add(len), want, out)?;
+                    } else if asked(len) {
+                        out.insert_hole(want.at)?;
+                    }
+                    at.saturating_add(len)
+                }
+            };
+        }
+        // The place in the file is durable: it was when the record was in the log.
+        Ok(Ready::Mapped)
+    }
+
+    fn commit(_i: &Inode, _pages: Range<u64>) -> Result {
+        Ok(())
+    }
+}
+
+impl Mounted {
+    /// Inserts written blocks.
+    fn insert(&self, live: &Live, at: u64, block: u64, len: u64, out: &mut Populator<'_>) -> Result {
+        let end = at.saturating_add(len);
+        let last = live.size() / BLOCK;
+        if (at..end).contains(&last) && live.size() % BLOCK != 0 {
+            self.zero_past_end(live, block.wrapping_add(last.wrapping_sub(at)))?;
+        }
+        // Blocks beyond the end of the file are not to be seen.
+        let len = live.size().div_ceil(BLOCK).saturating_sub(at).min(len);
+        let frames = self.device().frames(block..block.saturating_add(len)).map_err(|_| EIO)?;
+        out.insert(at, frames)?;
+        Ok(())
+    }
+
+    /// Zeroes what lies beyond the end of the file in its last block, which is `block`. The `meta` lock is held alone.
+    pub(super) fn zero_past_end(&self, live: &Live, block: u64) -> Result {
+        let used = live.size() % BLOCK;
+        if used != 0 {
+            let data = Data::enter(self.device())?;
+            data.zero(block.saturating_mul(BLOCK).saturating_add(used), BLOCK.wrapping_sub(used))?;
+            data.fence();
+        }
+        Ok(())
+    }
+
+    /// A write fault in an unwritten extent: zeroes a part of it and inserts that.
+    #[allow(clippy::too_many_arguments, reason = "one extent, one fault, one file")]
+    fn convert(
+        &self,
+        i: &Inode,
+        live: &mut Live,
+        at: u64,
+        block: u64,
+        len: u64,
+        want: &Want,
+        out: &mut Populator<'_>,
+    ) -> Result {
+        // All of the window, and if huge pages are possible also what follows: it saves the faults.
+        let end = at.saturating_add(len);
+        let end = if want.whole { end.min(at.saturating_add(ZERO_MAX)) } else { end.min(want.window.end) };
+        let end = end.min(live.size().div_ceil(BLOCK)).max(want.at.wrapping_add(1));
+        let len = end.wrapping_sub(at);
+        let fail = |e| self.fail(i.ino(), e);
+        let data = Data::enter(self.device())?;
+        data.zero(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK))?;
+        data.fence();
+        ops::written(self.volume(), live, at, len, None, media_time(i.now())).map_err(fail)?.reply();
+        self.insert(live, at, block, len, out)
+    }
+
+    /// A write fault in a hole: gives it blocks, the whole window if that can be one huge page.
+    fn allocate(&self, i: &Inode, live: &mut Live, hole: Range<u64>, want: &Want, out: &mut Populator<'_>) -> Result {
+        let fail = |e| self.fail(i.ino(), e);
+        let window = &want.window;
+        let huge = want.whole && hole.start <= window.start && hole.end >= window.end;
+        if huge && window.end.wrapping_sub(window.start) == u64::from(HUGE) {
+            let blocks = self.reserve(0, HUGE, true).map_err(fail)?;
+            if blocks.count() == HUGE {
+                return self.give(i, live, window.start, blocks, out);
+            }
+        }
+        let near = self.near(live, want.at).map_err(fail)?;
+        let blocks = self.reserve(near, 1, false).map_err(fail)?;
+        self.give(i, live, want.at, blocks, out)
+    }
+
+    /// Zeroes fresh blocks, gives them to the file at block `at`, and inserts them.
+    fn give(&self, i: &Inode, live: &mut Live, at: u64, blocks: super::Fresh<'_>, out: &mut Populator<'_>) -> Result {
+        let fail = |e| self.fail(i.ino(), e);
+        let (block, len) = (blocks.first(), u64::from(blocks.count()));
+        blocks.zero(0, len.saturating_mul(BLOCK)).map_err(fail)?;
+        let blocks = blocks.written();
+        ops::attach(self.volume(), live, at, blocks, None, media_time(i.now())).map_err(fail)?.reply();
+        self.insert(live, at, block, len, out)
+    }
+
+    /// Where blocks for file block `at` are best taken from: behind those of the block before. 0: anywhere.
+    pub(super) fn near(&self, live: &Live, at: u64) -> media::Result<u64> {
+        let Some(before) = at.checked_sub(1) else { return Ok(0) };
+        Ok(match extent::find(self.volume(), live, before)? {
+            Extent::Data { block, .. } => block.saturating_add(1),
+            Extent::Hole { .. } => 0,
+        })
+    }
+}
+
+impl dax::Media for Mounted {
+    fn is_alive(&self) -> bool {
+        !self.is_dead()
+    }
+
+    fn is_synchronous(&self) -> bool {
+        // `dev` refuses memory for which it does not hold.
+        true
+    }
+
+    fn flush(&self, frame: Frame) -> Result {
+        let region = self.device().region();
+        let page = region.page_of(frame.pfn).ok_or(EIO)?;
+        self.device().flush(page.saturating_mul(BLOCK), frame.order.pages().saturating_mul(BLOCK));
+        Ok(())
+    }
+
+    fn fence(&self) {
+        self.device().region().fence();
+    }
+
+    fn is_poisoned(&self, pfns: Range<u64>) -> bool {
+        let region = self.device().region();
+        match region.page_of(pfns.start) {
+            Some(page) => self.device().is_poisoned(page..page.saturating_add(pfns.end.saturating_sub(pfns.start))),
+            None => true,
+        }
+    }
+
+    fn counters(&self) -> &dax::Counters {
+        &self.counters
+    }
+}
+
+/// Sets the size of a file whose `i_rwsem` is held; what lies beyond a smaller one is unmapped and freed.
+pub(super) fn set_size(i: &inode::Locked<'_>, size: u64, now: vfs::inode::Time) -> Result {
+    let mounted = i.sb().data();
+    let fail = |e| mounted.fail(i.ino(), e);
+    let time = media_time(now);
+    let old = i.size();
+    if size > old {
+        let mut guard = inode::alone(i);
+        let live = guard.get()?;
+        mounted.prepare_end(live)?;
+        ops::extend(mounted.volume(), live, size, time).map_err(fail)?.reply();
+    } else {
+        // The block of the new end goes as well: its next fault zeroes what is beyond.
+        let unmapped = dax::remove(Mapping::of(i), size / BLOCK..u64::MAX)?;
+        let mut guard = inode::alone(i);
+        let live = guard.get()?;
+        mounted.flush_block(i, live, size / BLOCK)?;
+        ops::truncate(mounted.volume(), live, size, time).map_err(fail)?.reply();
+        i.set_size(size);
+        drop(unmapped);
+    }
+    i.set_size(size);
+    i.set_mtime(now);
+    Ok(())
+}
+
+impl Mounted {
+    /// Before the end of a file moves up: zeroes what lies beyond it in its last block. The `meta` lock is held alone.
+    pub(super) fn prepare_end(&self, live: &Live) -> Result {
+        if live.size() % BLOCK == 0 {
+            return Ok(());
+        }
+        match extent::find(self.volume(), live, live.size() / BLOCK).map_err(|e| self.fail(live.ino(), e))? {
+            Extent::Data { block, unwritten: false, .. } => self.zero_past_end(live, block),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes durable what mappings have stored into a block of a file, when its entry is gone.
+    fn flush_block(&self, i: &Inode, live: &Live, at: u64) -> Result {
+        let found = extent::find(self.volume(), live, at).map_err(|e| self.fail(i.ino(), e))?;
+        if let Extent::Data { block, unwritten: false, .. } = found {
+            self.device().flush(block.saturating_mul(BLOCK), BLOCK);
+            self.device().region().fence();
+        }
+        Ok(())
+    }
+}
+
+/// Blocks of a file whose `i_rwsem` is held become a hole. Parts of blocks at the ends are the caller's.
+pub(super) fn punch(i: &inode::Locked<'_>, blocks: Range<u64>, now: vfs::inode::Time) -> Result {
+    let mounted = i.sb().data();
+    let unmapped = dax::remove(Mapping::of(i), blocks.clone())?;
+    let mut guard = inode::alone(i);
+    let punched = ops::punch(mounted.volume(), guard.get()?, blocks, media_time(now));
+    punched.map_err(|e| mounted.fail(i.ino(), e))?.reply();
+    drop(guard);
+    drop(unmapped);
+    i.set_mtime(now);
+    Ok(())
+}
+
+/// Blocks were given to a range that had none.
+pub(super) fn filled(i: &Inode, blocks: Range<u64>) -> Result {
+    let mapping = Mapping::of(i);
+    if mapping.is_empty() {
+        return Ok(());
+    }
+    dax::fill_holes(mapping, blocks)
+}
+
+/// Makes what mappings have stored durable.
+pub(super) fn clean(i: &Inode, bytes: Range<u64>) -> Result {
+    let mapping = Mapping::of(i);
+    if !mapping.is_dirty() {
+        return Ok(());
+    }
+    dax::clean(mapping, bytes.start / BLOCK..bytes.end.div_ceil(BLOCK))
+}
+
+/// The inode goes: empties its mapping. `keep`: what is in it must become durable.
+pub(super) fn empty(e: &Evicting<'_, Pfnfs>, keep: bool) {
+    if let Err(error) = dax::evict(e, keep).map(drop) {
+        let i = e.inode();
+        pr_err!("{}: inode {}: what was mapped is not durable ({error:?})\n", i.sb().data().name(), i.ino());
+    }
+}
+
+/// The device goes.
+pub(super) fn kill(i: &Inode) {
+    if i.is_file() && !i.is_bad() {
+        if let Err(error) = dax::kill(Mapping::of(i)) {
+            pr_err!("{}: inode {}: what was mapped is not durable ({error:?})\n", i.sb().data().name(), i.ino());
+        }
+    }
+}
+
+/// Frames of the device have failed.
+pub(super) fn failed(i: &Inode, frames: &Frames<'_>, flags: i32) -> Result {
+    if i.is_file() && !i.is_bad() {
+        dax::fail(Mapping::of(i), &frames.pfns(), flags)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer fs: the volume's bytes, as the media core and the data path see them. The core gets [`Pmem`] and [`PmemMut`];
+//! user data goes through [`Data`], which reaches blocks of files and has no other store.
+//!
+//! Errors of the device become the core's: a machine check is `Poison`, a device that is gone likewise (whoever maps
+//! it to an errno looks at the device first).
+
+use core::cell::Cell;
+
+use kernel::iov::{IovIterDest, IovIterSource};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use crate::dev::Device;
+use crate::linux::dax::Operations as _;
+use crate::linux::pmem::{ReadGuard, Region, Writer};
+use crate::media;
+use crate::media::pmem::{Pmem, PmemMut};
+
+/// The media of a volume: one device.
+pub(super) enum Medium {
+    /// It can be written by its owner alone.
+    Writable(Writer),
+    /// Nothing is ever stored.
+    ReadOnly(Arc<Region>),
+}
+
+impl Medium {
+    fn region(&self) -> &Region {
+        match self {
+            Self::Writable(w) => w,
+            Self::ReadOnly(r) => r,
+        }
+    }
+
+    fn writer(&self) -> media::Result<&Writer> {
+        match self {
+            Self::Writable(w) => Ok(w),
+            Self::ReadOnly(_) => Err(media::Error::ReadOnly),
+        }
+    }
+
+    /// Whether stores are possible.
+    pub(super) fn is_writable(&self) -> bool {
+        matches!(self, Self::Writable(_))
+    }
+}
+
+/// What the core calls an error of the device at `at`.
+fn error(e: Error, at: u64) -> media::Error {
+    match e {
+        ERANGE => media::Error::Invalid("access beyond the end of the device"),
+        EINVAL => media::Error::Invalid("bits at an odd position"),
+        _ => media::Error::Poison { at },
+    }
+}
+
+impl Pmem for Medium {
+    fn size(&self) -> u64 {
+        self.region().len()
+    }
+
+    fn read_bytes(&self, at: u64, into: &mut [u8]) -> media::Result {
+        self.region().read(at, into).map_err(|e| error(e, at))
+    }
+}
+
+impl PmemMut for Medium {
+    fn store(&self, at: u64, bytes: &[u8]) -> media::Result {
+        self.writer()?.store(at, bytes).map_err(|e| error(e, at))
+    }
+
+    fn store_nt(&self, at: u64, bytes: &[u8]) -> media::Result {
+        self.writer()?.store_nt(at, bytes).map_err(|e| error(e, at))
+    }
+
+    fn zero(&self, at: u64, len: u64) -> media::Result {
+        const ZEROES: [u8; 64] = [0; 64];
+        let writer = self.writer()?;
+        let end = at.checked_add(len).ok_or(media::Error::Invalid("position overflows"))?;
+        let mut at = at;
+        while at < end {
+            let n = end.saturating_sub(at).min(ZEROES.len() as u64);
+            let zeroes = ZEROES.get(..n as usize).unwrap_or(&ZEROES);
+            writer.store(at, zeroes).map_err(|e| error(e, at))?;
+            at = at.saturating_add(n);
+        }
+        Ok(())
+    }
+
+    fn zero_nt(&self, at: u64, len: u64) -> media::Result {
+        self.writer()?;
+        self.region().zero(at, len).map_err(|e| error(e, at))
+    }
+
+    fn flush(&self, at: u64, len: u64) {
+        self.region().flush(at, len);
+    }
+
+    fn fence(&self) {
+        self.region().fence();
+    }
+
+    fn set_bits(&self, at: u64, first: u32, count: u32) -> media::Result {
+        let end = first.checked_add(count).ok_or(media::Error::Invalid("bits overflow"))?;
+        self.writer()?.set_bits(at, first..end).map_err(|e| error(e, at))
+    }
+
+    fn clear_bits(&self, at: u64, first: u32, count: u32) -> media::Result {
+        let end = first.checked_add(count).ok_or(media::Error::Invalid("bits overflow"))?;
+        self.writer()?.clear_bits(at, first..end).map_err(|e| error(e, at))
+    }
+}
+
+/// User data on its way to and from the blocks of files. Exists in a section in which the device stays mapped; may
+/// sleep in page faults. What is written is durable after [`Data::fence`], by the same task; at the latest when this is dropped,
+/// so that no store is under way when blocks have another owner.
+pub(super) struct Data<'r> {
+    device: &'r Device,
+    guard: ReadGuard<'r>,
+    /// Something was stored and not fenced.
+    stored: Cell<bool>,
+}
+
+impl<'r> Data<'r> {
+    /// `EIO` once the removal of the device has begun.
+    pub(super) fn enter(device: &'r Device) -> Result<Self> {
+        Ok(Self { device, guard: device.enter().map_err(|_| EIO)?, stored: Cell::new(false) })
+    }
+
+    /// Copies up to `len` bytes of the media to the reader. Less: `EFAULT` if his memory is bad, `EIO` if ours is, both
+    /// only when nothing was copied.
+    pub(super) fn read(&self, at: u64, len: usize, to: &mut IovIterDest<'_>) -> Result<usize> {
+        let n = self.device.copy_to_iter(&self.guard, at, len, to)?;
+        if n == 0 && len > 0 {
+            // One of the two it was: look.
+            self.guard.read(at, &mut [0])?;
+            return Err(EFAULT);
+        }
+        Ok(n)
+    }
+
+    /// Copies up to `len` bytes from the writer to the media, past the cache. `EFAULT` if there was nothing to copy.
+    pub(super) fn write(&self, at: u64, len: usize, from: &mut IovIterSource<'_>) -> Result<usize> {
+        self.stored.set(true);
+        match self.device.copy_from_iter(&self.guard, at, len, from)? {
+            0 if len > 0 => Err(EFAULT),
+            n => Ok(n),
+        }
+    }
+
+    /// Stores bytes past the cache.
+    pub(super) fn store(&self, at: u64, bytes: &[u8]) -> Result {
+        self.stored.set(true);
+        self.guard.store(at, bytes).map_err(|_| EIO)
+    }
+
+    /// Stores zeroes past the cache.
+    pub(super) fn zero(&self, at: u64, len: u64) -> Result {
+        self.stored.set(true);
+        self.guard.zero(at, len).map_err(|_| EIO)
+    }
+
+    /// All that this task has written is durable.
+    pub(super) fn fence(&self) {
+        self.guard.fence();
+        self.stored.set(false);
+    }
+
+    /// Ends without a fence: the blocks are fresh, and who reserved them fences all of them before they are anybody's, also after
+    /// an error.
+    pub(super) fn leave(self) {
+        self.stored.set(false);
+    }
+}
+
+impl Drop for Data<'_> {
+    fn drop(&mut self) {
+        if self.stored.get() {
+            self.fence();
+        }
+    }
+}

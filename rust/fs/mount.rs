@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layer fs: the file system type and its mounts: from a name to a device, from a device to a volume, and back.
+//!
+//! A mount claims its device, so that nobody else writes it; unmounting gives it back before the super block is gone, so
+//! that the next mount finds it free. The device calls us through [`Watch`] when memory fails or it is removed.
+
+use core::ops::Range;
+
+use kernel::fmt;
+use kernel::prelude::*;
+use kernel::str::CStr;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{new_mutex, Arc, Mutex};
+
+use super::error::errno;
+use super::inode::{self, State};
+use super::machine::Machine;
+use super::medium::Medium;
+use super::{debug, export, map};
+use crate::dax;
+use crate::dev::{self, Device, Source};
+use crate::linux::dax::Devt;
+use crate::linux::errno::EUCLEAN;
+use crate::linux::ratelimit;
+use crate::linux::vfs::context::Log;
+use crate::linux::vfs::inode::{Cleared, Evicting};
+use crate::linux::vfs::sb::{self, Handle, NeedsRoot, New, Params, Ready, Statfs};
+use crate::linux::vfs::{self, path, SuperBlock};
+use crate::media::{Error as Media, Geometry};
+use crate::meta::{inode as core_inode, Open, Volume};
+
+/// `f_type`: "pfnf".
+const MAGIC: u32 = 0x666e_6670;
+
+/// The file system type.
+pub(crate) struct Pfnfs;
+
+/// What the user can say at a mount, beyond what the VFS knows.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// Read what is there without looking at the log, and without a single store.
+    norecovery: bool,
+}
+
+/// One mount.
+#[pin_data]
+pub(crate) struct Mounted {
+    volume: Volume<Machine>,
+    device: Arc<Device>,
+    /// `None` once it is given back.
+    #[pin]
+    claim: Mutex<Option<dev::Claimed>>,
+    pub(super) counters: dax::Counters,
+    /// What debugfs shows; without it if there was no memory for that.
+    #[pin]
+    debug: Mutex<Option<debug::Volume>>,
+    /// Mounted in a way that does not allow a change to read-write.
+    fixed_read_only: Atomic<u32>,
+}
+
+impl Mounted {
+    /// The volume.
+    pub(super) fn volume(&self) -> &Volume<Machine> {
+        &self.volume
+    }
+
+    /// The device.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The device's name, for messages.
+    pub(super) fn name(&self) -> impl fmt::Display + '_ {
+        kernel::str::BStr::from_bytes(self.device.name().to_bytes())
+    }
+
+    /// Whether the removal of the device has begun.
+    pub(super) fn is_dead(&self) -> bool {
+        self.device.is_dead()
+    }
+
+    /// `EIO` once the removal of the device has begun.
+    pub(super) fn alive(&self) -> Result {
+        if self.is_dead() {
+            Err(EIO)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A directory names an inode that does not exist.
+    pub(super) fn dangling(&self, dir: u64, ino: u64) -> Error {
+        if ratelimit::allows() {
+            pr_err!("{}: directory {}: names inode {}, which does not exist\n", self.name(), dir, ino);
+        }
+        EUCLEAN.into()
+    }
+
+    /// Everything that was said to be done stays done without a replay.
+    fn checkpoint(&self) -> Result {
+        self.volume.checkpoint().map_err(|e| self.fail(0, e))?;
+        if !self.is_dead() && !self.volume.read_only() {
+            self.device.deep_flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Who the device calls.
+struct Watch(Arc<Handle<Pfnfs>>);
+
+impl dev::Holder for Watch {
+    fn dead(&self) {
+        self.0.with(|sb| {
+            sb.for_each_inode(map::kill);
+            pr_err!("{}: removed while mounted; what was durable is on it\n", sb.data().name());
+        });
+    }
+
+    fn memory_failure(&self, pages: Range<u64>, flags: i32) -> Result {
+        let mut outcome = Ok(());
+        self.0.with(|sb| {
+            let Ok(frames) = sb.data().device().frames(pages.clone()) else { return };
+            sb.for_each_inode(|i| {
+                if let Err(e) = map::failed(i, &frames, flags) {
+                    outcome = Err(e);
+                }
+            });
+        });
+        outcome
+    }
+}
+
+/// Why a volume cannot be mounted, for a reader.
+struct Why(Media);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Media::NotPfnfs => write!(f, "no pfnfs volume on it (see mkfs.pfnfs)"),
+            Media::Version(v) => write!(f, "format version {v}, this module knows {}", crate::media::format::VERSION),
+            Media::Feature(bits) => write!(f, "uses features that this module does not know: {bits:#x}"),
+            Media::Damaged(why) => write!(f, "superblock damaged: {why}"),
+            Media::WrongSize { media, volume } => {
+                write!(f, "wrong size: the device has {media} bytes, the volume {volume}")
+            }
+            Media::ReadOnly => write!(f, "the log has to be replayed, and nothing can be written (-o ro,norecovery)"),
+            Media::Poison { at } => write!(f, "memory at byte {at:#x} cannot be read"),
+            Media::Corrupt { at, why } => write!(f, "corrupt at byte {at:#x}: {why}"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// Says why, and gives the errno.
+fn refuse(log: &Log<'_>, device: &Device, e: Media) -> Error {
+    log.error(fmt!("{}: {}", kernel::str::BStr::from_bytes(device.name().to_bytes()), Why(e)));
+    errno(e)
+}
+
+/// Opens the volume on a claimed device.
+fn open(claim: &dev::Claimed, read_only: bool, options: &Options, log: &Log<'_>) -> Result<(Volume<Machine>, bool)> {
+    let region = claim.region().clone();
+    let geometry = Geometry::read(&Medium::ReadOnly(region.clone())).map_err(|e| refuse(log, claim, e))?;
+    if let Some(at) = geometry.damaged() {
+        log.warn(fmt!("superblock at byte {at:#x} is damaged, its copy is used"));
+    }
+    let how = match (read_only, options.norecovery) {
+        (false, true) => {
+            log.error(fmt!("norecovery needs a read-only mount (-o ro)"));
+            return Err(EINVAL);
+        }
+        (true, true) => Open::NoRecovery,
+        (true, false) => Open::ReadOnly,
+        (false, false) => Open::ReadWrite,
+    };
+    let medium = match how {
+        Open::NoRecovery => Medium::ReadOnly(region),
+        _ if claim.is_read_only() => Medium::ReadOnly(region),
+        _ => Medium::Writable(claim.writer()?),
+    };
+    if how == Open::ReadWrite && geometry.read_only() {
+        log.error(fmt!("uses features that only allow reading to this module (-o ro)"));
+        return Err(EROFS);
+    }
+    if how == Open::ReadWrite && !medium.is_writable() {
+        log.error(fmt!("the device is read-only (-o ro)"));
+        return Err(EROFS);
+    }
+    let volume = Volume::open(Machine::new(medium, &geometry)?, geometry, how).map_err(|e| refuse(log, claim, e))?;
+    Ok((volume, read_only))
+}
+
+impl vfs::Type for Pfnfs {
+    const NAME: &'static CStr = c"pfnfs";
+    type Options = Options;
+    type Key = Arc<Device>;
+    type Super = Mounted;
+    type Inode = State;
+
+    fn parse(options: &mut Options, key: &CStr, value: Option<&CStr>) -> Result<bool> {
+        match (key.to_bytes(), value) {
+            (b"norecovery", None) => options.norecovery = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn find(source: &CStr, _options: &Options, log: &Log<'_>) -> Result<Arc<Device>> {
+        let name = kernel::str::BStr::from_bytes(source.to_bytes());
+        let found = if source.to_bytes().contains(&b'/') {
+            let devt = path::char_device(source).inspect_err(|e| match *e {
+                ENODEV => log.error(fmt!("{name}: no node of a pfnfs device")),
+                _ => log.error(fmt!("{name}: cannot be looked up")),
+            })?;
+            dev::find(Source::Node(Devt::from_raw(devt)))
+        } else {
+            dev::find(Source::Name(source.to_bytes()))
+        };
+        found.map_err(|_| {
+            log.error(fmt!("{name}: no such pfnfs device"));
+            ENODEV
+        })
+    }
+
+    fn same(a: &Arc<Device>, b: &Arc<Device>) -> bool {
+        Arc::as_ptr(a) == Arc::as_ptr(b)
+    }
+
+    fn fill_super<'a>(
+        sb: SuperBlock<'a, Self, New>,
+        key: &Arc<Device>,
+        options: Options,
+        log: &Log<'_>,
+    ) -> Result<SuperBlock<'a, Self, Ready>> {
+        let claim = dev::Claimed::mount(key.clone()).inspect_err(|e| match *e {
+            EBUSY => log.error(fmt!("the device is in use: somebody writes its node")),
+            _ => log.error(fmt!("the device is being removed")),
+        })?;
+        let read_only = sb.read_only();
+        let (volume, fixed) = open(&claim, read_only, &options, log)?;
+        let params = params(&volume, key, read_only);
+        let root = volume.geometry().root();
+        let mounted = Arc::pin_init(
+            pin_init!(Mounted {
+                volume,
+                device: key.clone(),
+                claim <- new_mutex!(Some(claim), "pfnfs_claim"),
+                counters: dax::Counters::default(),
+                debug <- new_mutex!(None, "pfnfs_debug"),
+                fixed_read_only: Atomic::new(fixed.into()),
+            }),
+            GFP_KERNEL,
+        )?;
+        let sb = sb.init(params, mounted.clone())?;
+        finish_orphans(&sb);
+        let root = inode::get(sb.sb(), root, None).map_err(|e| {
+            log.error(fmt!("the root directory cannot be read"));
+            if e == ENOENT {
+                EUCLEAN.into()
+            } else {
+                e
+            }
+        })?;
+        if !root.is_dir() {
+            log.error(fmt!("the root is no directory"));
+            return Err(EUCLEAN.into());
+        }
+        let watch = Arc::new(Watch(sb.handle()), GFP_KERNEL)?;
+        *mounted.debug.lock() = debug::volume(sb.handle(), key.name())?;
+        let sb = sb.root(root)?;
+        if let Some(claim) = &*mounted.claim.lock() {
+            claim.hold(watch).inspect_err(|_| log.error(fmt!("the device is being removed")))?;
+        }
+        Ok(sb)
+    }
+
+    fn inode() -> impl PinInit<State> {
+        State::new()
+    }
+
+    fn statfs(sb: &sb::Super<Self>) -> Result<Statfs> {
+        let space = sb.data().volume.space();
+        let uuid = *sb.data().volume.geometry().uuid();
+        let (a, b) = uuid.split_at(8);
+        let word = |half: &[u8]| half.first_chunk().map_or(0, |h| u64::from_le_bytes(*h));
+        Ok(Statfs {
+            magic: MAGIC,
+            blocks: space.blocks,
+            free: space.free,
+            available: space.free,
+            files: space.inodes,
+            files_free: space.free_inodes,
+            // Never zero: that would say that there is no id.
+            fsid: (word(a) ^ word(b)).max(1),
+        })
+    }
+
+    fn sync(sb: &sb::Super<Self>, wait: bool) -> Result {
+        // Names and sizes are durable already; this only shortens the next mount.
+        if wait && !sb.data().is_dead() {
+            sb.data().checkpoint()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn freeze(sb: &sb::Super<Self>) -> Result {
+        sb.data().checkpoint()
+    }
+
+    fn thaw(_sb: &sb::Super<Self>) -> Result {
+        Ok(())
+    }
+
+    fn remount(sb: &sb::Super<Self>, read_only: bool, log: &Log<'_>) -> Result {
+        if read_only {
+            return sb.data().checkpoint();
+        }
+        if sb.data().fixed_read_only.load(Relaxed) != 0 {
+            log.error(fmt!("mounted read-only: unmount it first"));
+            return Err(EROFS);
+        }
+        Ok(())
+    }
+
+    fn put_super(sb: &sb::Super<Self>) {
+        let mounted = sb.data();
+        if let Err(e) = mounted.volume.close() {
+            // The next mount replays what is in the log.
+            let _ = mounted.fail(0, e);
+        }
+        if !mounted.is_dead() && !mounted.volume.read_only() {
+            let _ = mounted.device.deep_flush();
+        }
+        let claim = mounted.claim.lock().take();
+        drop(claim);
+    }
+
+    fn write_inode(inode: &vfs::Inode<Self>) -> Result {
+        inode::write(inode)
+    }
+
+    fn evict(inode: Evicting<'_, Self>) -> Cleared<'_, Self> {
+        inode::evict(inode)
+    }
+}
+
+/// What the VFS wants to know of a volume.
+fn params(volume: &Volume<Machine>, device: &Device, read_only: bool) -> Params<Pfnfs> {
+    let mut id = [0; 32];
+    for (to, from) in id.iter_mut().zip(device.name().to_bytes()) {
+        *to = *from;
+    }
+    Params {
+        magic: MAGIC,
+        max_bytes: core_inode::SIZE_MAX as i64,
+        max_links: core_inode::LINKS_MAX,
+        id,
+        uuid: *volume.geometry().uuid(),
+        read_only,
+        export: export::TABLE,
+    }
+}
+
+/// What a power cut has left half done: reading an inode finishes its truncation, and letting go of one without a name
+/// frees it.
+fn finish_orphans(sb: &SuperBlock<'_, Pfnfs, NeedsRoot>) {
+    let mounted = sb.sb().data();
+    if mounted.volume.read_only() {
+        return;
+    }
+    let mut from = 0;
+    loop {
+        match mounted.volume.orphans(from) {
+            Ok(Some(ino)) => {
+                // An error is in the log; the other orphans need not suffer from it.
+                drop(inode::get(sb.sb(), ino, None));
+                from = ino.saturating_add(1);
+            }
+            Ok(None) => return,
+            Err(e) => {
+                let _ = mounted.fail(0, e);
+                return;
+            }
+        }
+    }
+}
