@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+# What one can ask for; how it is done is in scripts/. The first use of anything builds what it needs under build/.
+
+.PHONY: all setup module tools demo check check-full shell cost install clean help fmt
+.NOTPARALLEL:
+
+all: module tools		## the module against Debian's kernel, and the tools (the default)
+
+setup:				## the pinned Debian root, the kernels' trees and modules
+	@scripts/setup
+
+module: setup			## the module against Debian's kernel
+	@scripts/build-module stock
+
+tools: setup			## mkfs.pfnfs, dump.pfnfs and the tests' helper programs
+	@scripts/build-tools
+
+demo: all			## a file system on an emulated NVDIMM through a power cut
+	@scripts/demo
+
+check:				## every test, each stage within its time limit
+	@scripts/check
+
+check-full:			## the same without limits, and at the larger size
+	@scripts/check --full
+
+shell: all			## an interactive guest with everything loaded
+	@qemu/run --shell --share .
+
+cost: all			## instructions, fences and lines per operation
+	@scripts/cost
+
+install: all			## the module and the tools into this machine
+	@scripts/install
+
+fmt:				## format the Rust sources
+	@scripts/fmt
+
+clean:				## this checkout's products; "scripts/clean all" removes the root and kernels too
+	@scripts/clean
+
+help:				## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1~\2/p' $(MAKEFILE_LIST) | sed 's/~/               /; s/^\(.\{15\}\) */\1 /'

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# For the test scripts: KTAP by the kernel's own helpers (tools/testing/selftests/kselftest/ktap_helpers.sh), and a
+# shorter way to write a test. A script runs in /tests of a guest of its own, under busybox sh:
+#
+#	. ./lib.sh
+#	plan 2                                  how many results there will be
+#	check "the node appears" test -c /dev/pfnfs0
+#	refuses "a second mount" mount -t pfnfs pfnfs0 /mnt
+#	done_testing
+. /tests/ktap_helpers.sh
+
+plan() {
+	echo "KTAP version 1"
+	ktap_set_plan "$1"
+}
+
+# The output of the last command that was checked, for tests that look at messages.
+OUT=/tmp/check.out
+
+# check TEXT CMD...: passes if the command succeeds; what it said is shown if not.
+check() {
+	local text="$1"
+	shift
+	if "$@" >$OUT 2>&1; then
+		ktap_test_pass "$text"
+	else
+		sed 's/^/# /' $OUT
+		ktap_test_fail "$text"
+	fi
+}
+
+# refuses TEXT CMD...: passes if the command fails.
+refuses() {
+	local text="$1"
+	shift
+	if "$@" >$OUT 2>&1; then
+		ktap_test_fail "$text"
+	else
+		ktap_test_pass "$text"
+	fi
+}
+
+# says TEXT PATTERN: passes if the kernel's log of this boot has a line that matches.
+says() {
+	if dmesg | grep -Eq -- "$2"; then ktap_test_pass "$1"; else ktap_test_fail "$1"; fi
+}
+
+# What is tested: pfnfs on the first device. For the author of a test only: FS=ext4 runs it on ext4 with -o dax on the
+# same NVDIMM (by nd_pmem, with a mke2fs in the guest), FS=tmpfs on tmpfs, which shows that the test is right.
+FS=${FS:-pfnfs}
+case $FS in
+pfnfs) DEV=/dev/pfnfs0 SOURCE=pfnfs0 ;;
+tmpfs) DEV=none SOURCE=none ;;
+*) DEV=/dev/pmem0 SOURCE=/dev/pmem0 ;;
+esac
+
+make_fs() { # make_fs [MKFS ARGUMENT...]
+	case $FS in
+	pfnfs) mkfs.pfnfs -f "$@" $DEV ;;
+	tmpfs) ;;
+	*) modprobe nd_pmem && /sbin/mke2fs -t ext4 -F -q -b 4096 -m 0 -E lazy_itable_init=0,nodiscard,stride=512,stripe_width=512 "$@" $DEV ;;
+	esac
+}
+
+mount_fs() { # mount_fs [OPTION,...]
+	case $FS in
+	pfnfs) mount -t pfnfs ${1:+-o "$1"} $SOURCE /mnt ;;
+	tmpfs) mount -t tmpfs -o size=200m $SOURCE /mnt ;;
+	*) mount -t ext4 -o "dax${1:+,$1}" $SOURCE /mnt && rm -rf /mnt/lost+found ;;
+	esac
+}
+
+# fresh [MKFS ARGUMENT...]: an empty file system on the first device, mounted on /mnt.
+fresh() {
+	umount /mnt 2>/dev/null
+	make_fs "$@" >/tmp/mkfs.out 2>&1 && mount_fs && return 0
+	cat /tmp/mkfs.out
+	return 1
+}
+
+# again [OPTION,...]: unmounts and mounts it, so that everything that follows comes from the media.
+again() {
+	if [ $FS = tmpfs ]; then return; fi
+	umount /mnt && mount_fs "$@"
+}
+
+# free: the numbers of free blocks and free inodes, when everything that was deleted has been given back.
+free() { sync; stat -f -c '%f %d' /mnt; }
+
+# within SECONDS CMD...: passes as soon as the command succeeds.
+within() {
+	local tries=$(($1 * 10))
+	shift
+	until "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+# tree DIR: all names below it with kind, mode, links, owner, size, device, time and target, and checksums, in a fixed order.
+tree() {
+	(
+		cd "$1" || exit 1
+		find . -print0 | sort -z | xargs -0 stat -c '%N %f %h %u %g %s %t %T %y'
+		find . -type f -print0 | sort -z | xargs -0 -r sha256sum
+	)
+}
+
+# same TEXT WANT GOT: passes if the two are equal.
+same() {
+	[ "$2" = "$3" ] || printf '# want: %s\n# got:  %s\n' "$2" "$3"
+	check "$1" [ "$2" = "$3" ]
+}
+
+# fails TEXT ERRNO CALL ARGUMENT...: passes if the system call (see fsop.c) fails with that errno, or says "ok" for ok.
+fails() {
+	local text="$1" want="$2"
+	shift 2
+	same "$text" "$want" "$(fsop errno "$@")"
+}
+
+done_testing() { ktap_finished; }

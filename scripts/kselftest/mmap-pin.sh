@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Pages that the kernel holds (pipes, direct I/O) while the file is truncated, removed or unmounted: everybody waits for
+# the pin and nobody longer, also while other processes keep touching the mapping.
+. ./lib.sh
+plan 21
+
+check "a fresh file system is mounted" fresh
+cd /mnt || exit 1
+touch first && rm first
+before=$(free)
+check "truncate to nothing waits for a pin" pin truncate f 0 alone
+check "truncate into the middle of a 2 MiB page" pin truncate f 2101248 alone
+if [ $FS = pfnfs ]; then
+	# ext4 and xfs hang here.
+	check "truncate while others touch the mapping" pin truncate f 0 touched
+	check "into the middle of a 2 MiB page" pin truncate f 2101248 touched
+	check "truncate in a loop while others touch and read it" pin loop f
+else
+	for i in 1 2 3; do ktap_test_skip "truncate while others touch the mapping"; done
+fi
+check "who waits for a pin can be killed" pin kill f
+check "pinned bytes outlive the file" pin unlink f g
+check "no pin for ever" pin uring f
+
+if modprobe brd rd_nr=1 rd_size=65536 2>/dev/null; then
+	disk=/dev/ram0
+else
+	disk=/dev/loop0
+	modprobe loop
+	truncate -s 64M /tmp/disk
+	losetup $disk /tmp/disk
+fi
+check "a device for direct I/O" test -b $disk
+check "direct I/O into and from the mapping" pin direct f $disk
+check "direct I/O against truncation" pin direct-race f $disk 5
+check "the file system's own O_DIRECT" sh -c 'dd if=/dev/zero bs=4k count=1 of=f conv=notrunc 2>/dev/null; dd if=f of=/dev/null bs=4k iflag=direct'
+
+rm -f f g
+same "nothing is lost" "$before" "$(free)"
+
+cd /
+pin hold /mnt/held /tmp/held >/tmp/hold.out 2>&1 &
+holder=$!
+check "a pin without file and mapping" within 10 test -e /tmp/held
+umount /mnt &
+unmounter=$!
+sleep 1
+check "umount waits for it" test -d /proc/$unmounter
+rm /tmp/held
+check "the pin goes" wait $holder
+check "and umount ends" sh -c "for i in \$(seq 200); do [ -d /proc/$unmounter ] || exit 0; sleep 0.1; done; exit 1"
+check "nothing is mounted" sh -c '! grep -q " /mnt " /proc/mounts'
+check "mount" mount_fs
+check "unmount" umount /mnt
+done_testing

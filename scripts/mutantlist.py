@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The mutants: each breaks one rule of the protocol (Documentation/media-format.rst) by an edit of the sources, and names the
+test that has to fail. White space in what is replaced does not matter, but it must be found exactly once.
+
+`core/` is the code under test. Where the rule is one that the caller of the core obeys (the file system's shell), the edit
+is made to the caller in the simulation; where it is one of the machine, to the simulated machine."""
+
+LOG = "core/meta/log.rs"
+RECORD = "core/meta/log/record.rs"
+CHECKPOINT = "core/meta/log/checkpoint.rs"
+REPLAY = "core/meta/log/replay.rs"
+OPEN = "core/meta/log/open.rs"
+PATCH = "core/meta/log/patch.rs"
+SPAN = "core/meta/span.rs"
+ALLOC = "core/meta/alloc.rs"
+CHANGE = "core/meta/change.rs"
+NAMESPACE = "core/meta/ops/namespace.rs"
+FREE = "core/meta/ops/free.rs"
+OPS = "core/meta/ops.rs"
+WORLD = "sim/src/world.rs"
+DRIVER = "sim/tests/common/driver.rs"
+
+THREE = ("rows", "three_cpus_on_two_lanes")
+TWO_FREE = ("rows", "two_free_blocks")
+FREE_ALLOCATE = ("rows", "every_interleaving_of_a_free_and_an_allocation")
+WITHIN = ("rows", "block_freed_within_a_checkpoint")
+FULL = ("rows", "full_lanes")
+STEPS = ("steps", "operations_happen_or_do_not")
+TAILS = ("steps", "tails_are_zero_when_seen")
+TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
+
+MUTANTS = []
+
+
+def mutant(name, why, by, *edits):
+    MUTANTS.append({"name": name, "why": why, "by": by, "edits": edits})
+
+
+# --- limbo: former metadata must not be used again while a record that patches it could be replayed ---
+
+mutant("no limbo", "former metadata can be used again at once", TWO_FREE,
+       (RECORD, "self.volume.bury(block, count, seq);", "let _ = seq; self.volume.give_back(block, count);"))
+
+mutant("limbo for data reuse only", "whoever wants a block for metadata (near other metadata) gets it out of limbo at once", TWO_FREE,
+       (ALLOC, "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); } self.checkpoint()?;",
+        "if near != 0 { self.release_limbo(u64::MAX); }\n"
+        "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); } self.checkpoint()?;"))
+
+mutant("limbo released before the cut is durable", "releases, then writes the slots", THREE,
+       (CHECKPOINT, "self.write_back_lanes()?;", "self.release_limbo(cut); self.write_back_lanes()?;"))
+
+mutant("limbo tag taken before the locks", "the sequence that a limbo entry waits for is read when the record is begun. (Read "
+       "between object and lane lock it is at least that of every record that patched the block, which suffices here: the "
+       "record that frees a block does not write to it.)", WITHIN,
+       (RECORD, "    limbo: u128,\n", "    limbo: u128,\n    tag: u64,\n"),
+       (RECORD, "count: 0, limbo: 0,", "count: 0, tag: 0, limbo: 0,"),
+       (RECORD, "stage.reset();", "stage.reset(); stage.tag = volume.machine.drawn();"),
+       (RECORD, "self.publish(seq);", "let _ = seq; self.publish(self.stage.tag);"))
+
+mutant("bitmap reloaded while limbo exists", "a checkpoint reads the DRAM bits from the media again", THREE,
+       (CHECKPOINT, "self.release_limbo(state.cut);", "self.release_limbo(state.cut); self.load_groups()?;"))
+
+# --- bits ---
+
+mutant("bits by read-modify-write", "a word of a bitmap is read, changed and stored", THREE,
+       (PATCH, "Patch::Set { at, bits } => media.set_bits(at, bits.first.get(), bits.count.get())?,",
+        "Patch::Set { at, bits } => modify(media, at, bits, true)?,"),
+       (PATCH, "Patch::Clear { at, bits } => media.clear_bits(at, bits.first.get(), bits.count.get())?,",
+        "Patch::Clear { at, bits } => modify(media, at, bits, false)?,"),
+       (PATCH, "/// Starts the write-back of every line that these patches changed.",
+        "fn modify(media: &impl PmemMut, at: u64, bits: Bits, set: bool) -> Result {\n"
+        "    for bit in bits.first.get()..bits.first.get().wrapping_add(bits.count.get()) {\n"
+        "        let place = at.wrapping_add(u64::from(bit / 64).wrapping_mul(8));\n"
+        "        let mut word = [0; 8];\n"
+        "        media.read_bytes(place, &mut word)?;\n"
+        "        let mask = 1u64.wrapping_shl(bit);\n"
+        "        let old = u64::from_le_bytes(word);\n"
+        "        media.flush(place, 0);\n"
+        "        media.store(place, &(if set { old | mask } else { old & !mask }).to_le_bytes())?;\n"
+        "    }\n"
+        "    Ok(())\n"
+        "}\n"
+        "/// Starts the write-back of every line that these patches changed."))
+
+mutant("absolute bitmap words", "a record carries the byte of the bitmap as it will be, not the bit", THREE,
+       (RECORD, "self.push(Patch::Set { at, bits: patch::bits(bit, count) })\n    }\n\n    /// Frees blocks of user data",
+        "let place = at.wrapping_add(u64::from(bit / 8));\n"
+        "let mut byte = [0; 1];\n"
+        "crate::media::Pmem::read_bytes(&self.volume.machine, place, &mut byte)?;\n"
+        "let [old] = byte;\n"
+        "let _ = count;\n"
+        "self.push(Patch::Write { at: place, bytes: &[old | 1u8.wrapping_shl(bit % 8)] })\n"
+        "    }\n\n    /// Frees blocks of user data"),
+       (PATCH, "len > 0 && (at >= table", "len > 0 && (block_of_bitmap(geometry, at) || at >= table"),
+       (PATCH, "fn bits_allowed(", "fn block_of_bitmap(geometry: &Geometry, at: u64) -> bool {\n"
+        "    at / BLOCK >= geometry.bitmap_start() && at / BLOCK < geometry.data().start\n}\n\nfn bits_allowed("))
+
+# --- order within a commit ---
+
+mutant("publish before the apply", "freed blocks can be had again before the record is applied", FREE_ALLOCATE,
+       (LOG, "let applied = patch::apply", "stage.publish_early(self);\n        let applied = patch::apply"),
+       (RECORD, "/// What the record freed can be had again, now or, in limbo, later.", "/// Nothing."),
+       (RECORD, "} else { self.volume.give_back(block, count); } } limbo >>= 1;", "} } limbo >>= 1;"),
+       (RECORD, "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {",
+        "pub(super) fn publish_early<M: Machine>(&self, volume: &Volume<M>) {\n"
+        "    let (mut patches, mut limbo) = (self.patches(), self.limbo);\n"
+        "    while let Some((patch, rest)) = patch::split(patches) {\n"
+        "        if let (Patch::Clear { .. }, Some((block, count)), 0) = (patch, patch.blocks(&volume.geometry), limbo & 1) {\n"
+        "            volume.give_back(block, count);\n"
+        "        }\n"
+        "        limbo >>= 1;\n"
+        "        patches = rest;\n"
+        "    }\n"
+        "}\n"
+        "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {"),
+       (WORLD, "Lock::Lane(_) | Lock::Group(_)", "Lock::Lane(_) => !matches!(self, Lock::Lane(_) | Lock::Checkpoint),\n            Lock::Group(_)"))
+
+mutant("publish before the fence", "freed blocks can be had again before the record is durable", FREE_ALLOCATE,
+       (LOG, "self.machine.store_nt(at, stage.lines())?;", "self.machine.store_nt(at, stage.lines())?; stage.publish_early(self);"),
+       (RECORD, "} else { self.volume.give_back(block, count); } } limbo >>= 1;", "} } limbo >>= 1;"),
+       (RECORD, "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {",
+        "pub(super) fn publish_early<M: Machine>(&self, volume: &Volume<M>) {\n"
+        "    let (mut patches, mut limbo) = (self.patches(), self.limbo);\n"
+        "    while let Some((patch, rest)) = patch::split(patches) {\n"
+        "        if let (Patch::Clear { .. }, Some((block, count)), 0) = (patch, patch.blocks(&volume.geometry), limbo & 1) {\n"
+        "            volume.give_back(block, count);\n"
+        "        }\n"
+        "        limbo >>= 1;\n"
+        "        patches = rest;\n"
+        "    }\n"
+        "}\n"
+        "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {"),
+       (WORLD, "Lock::Lane(_) | Lock::Group(_)", "Lock::Lane(_) => !matches!(self, Lock::Lane(_) | Lock::Checkpoint),\n            Lock::Group(_)"))
+
+mutant("number drawn before the object locks", "the sequence number is drawn when the record is begun", THREE,
+       (RECORD, "    limbo: u128,\n", "    limbo: u128,\n    pub(super) early: u64,\n"),
+       (RECORD, "count: 0, limbo: 0,", "count: 0, early: 0, limbo: 0,"),
+       (RECORD, "stage.reset();", "stage.reset(); stage.early = volume.machine.draw();"),
+       (LOG, "let seq = self.machine.draw();", "let seq = stage.early;"))
+
+mutant("number drawn before the lane lock", "the sequence number is drawn when the commit begins", THREE,
+       (LOG, "fn enter(&self, stage: &mut Stage) -> Result<(u64, Result)> {",
+        "fn enter(&self, stage: &mut Stage) -> Result<(u64, Result)> {\n        let seq = self.machine.draw();"),
+       (LOG, "self.append(number, lane, stage, crc)", "self.append(number, lane, stage, crc, seq)"),
+       (LOG, "stage: &mut Stage, crc: u32) -> Result<Entry> {", "stage: &mut Stage, crc: u32, seq: u64) -> Result<Entry> {"),
+       (LOG, "let seq = self.machine.draw();\n        stage.seal", "stage.seal"))
+
+mutant("object lock released before the fence", "a commit returns while its record is not durable: the next one in the lane fences it",
+       THREE, (LOG, "self.machine.store_nt(at, stage.lines())?; self.machine.fence();",
+               "self.machine.fence(); self.machine.store_nt(at, stage.lines())?;"))
+
+mutant("lane lock released before the fence", "store, unlock, fence, lock, apply", THREE,
+       (LOG, "Entry::Done(seq, applied) => return Ok((seq, applied)),",
+        "Entry::Done(seq, _) => {\n"
+        "    self.machine.fence();\n"
+        "    let applied = self.machine.lane(number, |_| patch::apply(&self.machine, stage.patches()));\n"
+        "    return Ok((seq, applied));\n"
+        "}"),
+       (LOG, "self.machine.store_nt(at, stage.lines())?; self.machine.fence();", "self.machine.store_nt(at, stage.lines())?;"),
+       (LOG, "let applied = patch::apply(&self.machine, stage.patches());", "let applied = Ok(());"))
+
+mutant("apply before the fence", "the record is applied, then fenced", THREE,
+       (LOG, "self.machine.store_nt(at, stage.lines())?; self.machine.fence();", "self.machine.store_nt(at, stage.lines())?;"),
+       (LOG, "let applied = patch::apply(&self.machine, stage.patches());",
+        "let applied = patch::apply(&self.machine, stage.patches()); self.machine.fence();"))
+
+mutant("wait for space under the lane lock", "a full lane runs the checkpoint without letting go of the lane", FULL,
+       (LOG, "return Ok(Entry::Full);", "self.checkpoint()?; return Ok(Entry::Full);"),
+       (WORLD, "Lock::Lane(_) | Lock::Group(_)", "Lock::Lane(_) => true,\n            Lock::Group(_)"))
+
+mutant("no data fence", "fresh blocks count as written without a fence", THREE,
+       (SPAN, "pub fn written(self) -> Blocks<'v, M, Written> { self.volume.fence();", "pub fn written(self) -> Blocks<'v, M, Written> {"))
+
+mutant("fence on another CPU", "a fence waits for the stores of another CPU (of the machine: the core cannot name a CPU)", THREE,
+       (WORLD, "self.media.borrow_mut().fence(self.current());",
+        "let cpus = self.waiting.borrow().len(); self.media.borrow_mut().fence((self.current() + 1) % cpus);"))
+
+# --- checkpoint ---
+
+mutant("cut stored without write-back", "nothing is written back", THREE,
+       (CHECKPOINT, "patch::write_back(&self.machine, buffer.patches());", ""))
+
+mutant("cut stored without the fence of the write-back", "the write-backs may be late", THREE,
+       (CHECKPOINT, "self.write_back_lanes()?; self.machine.fence();", "self.write_back_lanes()?;"))
+
+mutant("cut stored with part of the lines", "only the first line of each patch is written back", THREE,
+       (PATCH, "media.flush(at, len);", "media.flush(at, len.min(1));"))
+
+mutant("lanes not visited after the cut is read", "the cut is read last: a record drawn before it may not be applied yet", THREE,
+       (CHECKPOINT, "self.write_back_lanes()?; self.machine.fence();",
+        "self.write_back_lanes()?; self.machine.fence();\n        let cut = self.machine.drawn();"))
+
+mutant("half reused early", "a half is filled again although its records are not in place", FULL,
+       (LOG, "if half.last > cut { return false; }", "let _ = cut;"))
+
+mutant("single slot", "only one copy of the slot is written", THREE,
+       (CHECKPOINT, "for offset in if last == one { [two, one] } else { [one, two] } {",
+        "let _ = (last, two);\n    for offset in [one] {"))
+
+mutant("alternating slot", "each checkpoint writes one of the two copies", THREE,
+       (CHECKPOINT, "for offset in if last == one { [two, one] } else { [one, two] } {",
+        "let _ = last;\n    for offset in [if slot.cut.get() % 2 == 0 { one } else { two }] {"))
+
+# --- recovery ---
+
+mutant("crc ignored", "a torn record counts", THREE,
+       (REPLAY, "Ok((header.crc.get() == crc).then_some((lines, seq)))", "let _ = crc; Ok(Some((lines, seq)))"),
+       (REPLAY, "patch::check(geometry, buffer.patches(), at)?;", "if patch::check(geometry, buffer.patches(), at).is_err() { break; }"))
+
+mutant("nonce ignored", "a record of any mount counts, and one that a user wrote", ("log", "a_forged_payload_is_no_record"),
+       (REPLAY, "header.nonce.get() != nonce || seq <= last", "(nonce == 0 && header.nonce.get() != nonce) || seq <= last"))
+
+mutant("replay unsorted", "lane by lane", THREE,
+       (REPLAY, "half.next_seq < other.next_seq", "half.next_seq < other.next_seq && false"))
+
+mutant("replay of one half only", "the other half of each lane is not looked at", THREE,
+       (REPLAY, "fn scan(machine: &impl Machine, geometry: &Geometry, expected: Expected) -> Result<(u64, u64)> {\n"
+        "    let (mut highest, mut count) = (expected.cut, 0u64);\n"
+        "    for lane in 0..geometry.lanes() {\n        for number in 0..2u8 {",
+        "fn scan(machine: &impl Machine, geometry: &Geometry, expected: Expected) -> Result<(u64, u64)> {\n"
+        "    let (mut highest, mut count) = (expected.cut, 0u64);\n"
+        "    for lane in 0..geometry.lanes() {\n        for number in 0..1u8 {"),
+       (REPLAY, "for number in 0..2u8 { peek(", "for number in 0..1u8 { peek("))
+
+mutant("replay done before its write-back", "the new cut is stored before what was replayed is fenced", THREE,
+       (OPEN, "replay::replay(&self.machine, &self.geometry, expected)?; self.machine.fence();",
+        "replay::replay(&self.machine, &self.geometry, expected)?;"))
+
+# --- trees, orphans, and what the caller of the core has to do ---
+
+mutant("no node fence", "fresh nodes of a tree are not fenced before the record that links them", STEPS,
+       (CHANGE, "if self.stored { self.volume.fence(); }", ""))
+
+mutant("no orphan mark", "the last unlink does not mark the inode", STEPS,
+       (NAMESPACE, "change.record().orphan(victim.ino(), true)?;", ""))
+
+mutant("mark not cleared", "a freed inode keeps its orphan bit", STEPS,
+       (FREE, "change.record().orphan(live.ino(), false)?;", ""))
+
+mutant("interrupted truncation finished lazily", "a mount leaves it to the file's next truncation", TRUNCATIONS,
+       (DRIVER, "Orphan::Truncating => drop(ops::finish_truncate(&volume, &mut live)?),", "Orphan::Truncating => { let _ = &mut live; }"),
+       (OPS, "let _durable = finish_truncate(volume, file)?;", "let _ = (volume, finish_truncate::<M>);"))
+
+mutant("extend trusts zeroes past the end", "nobody zeroes the tail", TAILS,
+       (DRIVER, "if end > old {", "if end > old && end == 0 {"))
+
+mutant("tail zeroed through the log", "the tail is zeroed by a record", TAILS,
+       (DRIVER, "self.machine.zero_nt(block * BLOCK + old % BLOCK, end - old)?; self.machine.fence();",
+        "let mut stage = pfnfs_core::meta::log::Stage::new();\n"
+        "let mut record = self.volume.begin(&mut stage);\n"
+        "record.zero(block * BLOCK + old % BLOCK, end - old)?;\n"
+        "drop(record.commit(())?);"))
+
+mutant("tail zeroed before the record", "a truncation zeroes what it will cut off, then stores its record", TAILS,
+       (DRIVER, "let result = ops::truncate(&self.volume, &mut live, size, time(now)).map(drop);",
+        "if let Extent::Data { block, unwritten: false, .. } = extent::find(&self.volume, &live, size / BLOCK)? {\n"
+        "    let end = live.size().min(size.next_multiple_of(BLOCK));\n"
+        "    self.machine.zero_nt(block * BLOCK + size % BLOCK, end.saturating_sub(size))?;\n"
+        "    self.machine.fence();\n"
+        "}\n"
+        "let result = ops::truncate(&self.volume, &mut live, size, time(now)).map(drop);"))
+
+mutant("tail zeroed after the record", "the file is made larger, then its old tail zeroed", TAILS,
+       (DRIVER, "let result = self.zero_tail(&live, size).and_then(|()| ops::extend(&self.volume, &mut live, size, time(now)).map(drop));",
+        "let old = live.clone();\n"
+        "let result = ops::extend(&self.volume, &mut live, size, time(now)).map(drop).and_then(|()| self.zero_tail(&old, size));"))
+
+mutant("appended data not fenced", "an append in place stores its data and its record without a fence between", TAILS,
+       (DRIVER, "store(at * BLOCK + offset as u64, piece)?; machine.fence();", "store(at * BLOCK + offset as u64, piece)?;"))

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Makes the kernel report a fault of a chosen kind, to prove that the test runner sees such reports. */
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+
+static char *kind = "warn";
+module_param(kind, charp, 0);
+
+static DEFINE_MUTEX(first);
+static DEFINE_MUTEX(second);
+
+/* Two locks in both orders: harmless with one task, but what lockdep is there to see. */
+static void plant_deadlock(void)
+{
+	mutex_lock(&first);
+	mutex_lock(&second);
+	mutex_unlock(&second);
+	mutex_unlock(&first);
+	mutex_lock(&second);
+	mutex_lock(&first);
+	mutex_unlock(&first);
+	mutex_unlock(&second);
+}
+
+/* One byte past an allocation, hidden from the compiler: what KASAN is there to see. */
+static int plant_overrun(void)
+{
+	size_t size = 13;
+	char *p = kmalloc(size, GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	OPTIMIZER_HIDE_VAR(size);
+	WRITE_ONCE(p[size], 1);
+	kfree(p);
+	return 0;
+}
+
+static int __init plant_init(void)
+{
+	if (!strcmp(kind, "overrun"))
+		return plant_overrun();
+	if (!strcmp(kind, "lock"))
+		plant_deadlock();
+	else
+		WARN(1, "planted");
+	return 0;
+}
+
+static void __exit plant_exit(void)
+{
+}
+
+module_init(plant_init);
+module_exit(plant_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Planted faults for the test runner's own test");

@@ -1,0 +1,8 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# guest: load=no size=none timeout=60
+# All results are good, the exit status is not.
+. ./lib.sh
+plan 1
+check "one" true
+exit 3
