@@ -9,6 +9,7 @@ use super::bitmap::{self, Choice};
 use super::log::Volume;
 use super::machine::{GroupMut, LimboEntry, Machine};
 use super::span::{Blocks, Fresh};
+use super::walk::{Fix, Problem};
 use crate::media::{format, Error, Pmem, Result, BLOCK, GROUP_BLOCKS, HUGE};
 
 /// Free and total, as statfs shows them.
@@ -188,9 +189,15 @@ impl<M: Machine> Volume<M> {
         }
     }
 
-    /// Reads the bitmaps of all groups, at mount.
-    pub(in crate::meta) fn load_groups(&self) -> Result {
-        (0..self.geometry().groups()).try_for_each(|group| self.load_group(group))
+    /// Reads the bitmaps of all groups, at mount. One that cannot be read has no free block, if `tell` lets it pass.
+    pub(in crate::meta) fn load_groups(&self, tell: &mut dyn FnMut(&Problem) -> Result) -> Result {
+        for group in 0..self.geometry().groups() {
+            if let Err(error) = self.load_group(group) {
+                tell(&Problem { error, ino: None, fix: Fix::None })?;
+                self.group(group, |mut state| bitmap::change(&mut state, 0, GROUP_BLOCKS, true));
+            }
+        }
+        Ok(())
     }
 
     fn load_group(&self, group: u32) -> Result {

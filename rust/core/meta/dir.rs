@@ -139,8 +139,8 @@ struct Search {
     last: Option<Path>,
 }
 
-/// Looks for a name. Reads entries of the same hash only.
-fn search(media: &impl Pmem, geometry: &Geometry, tree: &Tree, name: &[u8]) -> Result<Search> {
+/// Looks for a name, in another entry than the one with key `but` (0: in any). Reads entries of the same hash only.
+fn search_but(media: &impl Pmem, geometry: &Geometry, tree: &Tree, name: &[u8], but: u64) -> Result<Search> {
     let first = first_key(geometry, name);
     let end = first.saturating_add(SAME);
     let fingerprint = tree.order.fingerprint(first);
@@ -156,7 +156,8 @@ fn search(media: &impl Pmem, geometry: &Geometry, tree: &Tree, name: &[u8]) -> R
                 continue;
             }
             let head = head(media, geometry, &leaf, &entry)?;
-            if usize::from(head.len) == name.len() && same_name(media, &leaf, &entry, name)? {
+            let other = entry.key != but && usize::from(head.len) == name.len();
+            if other && same_name(media, &leaf, &entry, name)? {
                 return Ok(Search { found: Some((path, entry, head)), free: None, last: None });
             }
             let bit = entry.key & 0xff;
@@ -172,6 +173,36 @@ fn search(media: &impl Pmem, geometry: &Geometry, tree: &Tree, name: &[u8]) -> R
     let mut free = taken.iter().zip([0u64, 64, 128, 192]).filter(|(word, _)| **word != u64::MAX);
     let free = free.next().map(|(word, base)| first | base.saturating_add(u64::from(word.trailing_ones())));
     Ok(Search { found: None, free, last })
+}
+
+/// Looks for a name in all entries.
+fn search(media: &impl Pmem, geometry: &Geometry, tree: &Tree, name: &[u8]) -> Result<Search> {
+    search_but(media, geometry, tree, name, 0)
+}
+
+/// Whether another entry has the name of this one. Only names of one hash can be equal.
+pub(in crate::meta) fn twin<M: Machine>(volume: &Volume<M>, dir: &Live, entry: &Entry<'_>) -> Result<bool> {
+    let tree = inode::tree(&dir.raw);
+    Ok(search_but(volume.media(), volume.geometry(), &tree, entry.name, entry.pos)?.found.is_some())
+}
+
+/// Finds the entry at a position, for a repair.
+pub(in crate::meta) fn at_position(
+    media: &impl Pmem,
+    geometry: &Geometry,
+    dir: &Inode,
+    pos: u64,
+) -> Result<(Path, Slot, DirEntry)> {
+    let path = inode::tree(dir).descend(media, geometry, pos)?;
+    let leaf = path.leaf.ok_or(Error::NotFound)?;
+    for index in 0..leaf.count {
+        let entry = leaf.entry(media, index)?;
+        if entry.key == pos {
+            let head = head(media, geometry, &leaf, &entry)?;
+            return Ok((path, entry, head));
+        }
+    }
+    Err(Error::NotFound)
 }
 
 /// Reads and validates the head of an entry.
@@ -247,7 +278,7 @@ pub fn read<M: Machine>(
     loop {
         let path = tree.descend(media, geometry, from)?;
         if let Some(leaf) = path.leaf {
-            let count = sorted_keys(media, &leaf, &path, scratch)?;
+            let count = sorted_keys(media, &leaf, path.lo, path.hi, scratch)?;
             let keys = scratch.keys.get(..count).unwrap_or_default();
             for packed in keys.iter().filter(|packed| **packed >> 8 >= from) {
                 if !emit(media, geometry, &leaf, (*packed & 0xff) as u16, each)? {
@@ -262,8 +293,14 @@ pub fn read<M: Machine>(
     }
 }
 
-/// Fills `scratch` with keys and slots of a leaf's entries in order of keys, returns their number.
-fn sorted_keys(media: &impl Pmem, leaf: &Head, path: &Path, scratch: &mut Scratch) -> Result<usize> {
+/// Fills `scratch` with keys and slots of a leaf's entries in order of keys, returns their number. All keys are in `lo..hi`.
+pub(in crate::meta) fn sorted_keys(
+    media: &impl Pmem,
+    leaf: &Head,
+    lo: u64,
+    hi: u64,
+    scratch: &mut Scratch,
+) -> Result<usize> {
     let corrupt = Err(Error::Corrupt { at: leaf.at(0), why: "keys of a directory leaf" });
     let count = usize::from(leaf.count);
     let Some(keys) = scratch.keys.get_mut(..count) else { return corrupt };
@@ -272,7 +309,7 @@ fn sorted_keys(media: &impl Pmem, leaf: &Head, path: &Path, scratch: &mut Scratc
     }
     for (index, place) in (0u16..).zip(keys.iter_mut()) {
         let entry = leaf.entry(media, index)?;
-        if !(path.lo..path.hi).contains(&entry.key) || entry.key >> KEY_BITS != 0 {
+        if !(lo..hi).contains(&entry.key) || entry.key >> KEY_BITS != 0 {
             return corrupt;
         }
         *place = entry.key << 8 | u64::from(index);
@@ -311,7 +348,18 @@ fn emit(
     each: &mut dyn FnMut(Entry<'_>) -> bool,
 ) -> Result<bool> {
     let entry = leaf.entry(media, slot)?;
-    let head = head(media, geometry, leaf, &entry)?;
+    show(media, geometry, leaf, &entry, each)
+}
+
+/// Reads an entry, checks its contents and gives it to `each`, whose answer it returns.
+pub(in crate::meta) fn show<T>(
+    media: &impl Pmem,
+    geometry: &Geometry,
+    leaf: &Head,
+    entry: &Slot,
+    each: impl FnOnce(Entry<'_>) -> T,
+) -> Result<T> {
+    let head = head(media, geometry, leaf, entry)?;
     let mut buffer = [0u8; NAME_MAX];
     let name = buffer.get_mut(..usize::from(head.len)).unwrap_or_default();
     media.read_bytes(leaf.at(entry.offset.saturating_add(HEAD)), name)?;

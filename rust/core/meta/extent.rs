@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::change::Change;
 use super::inode::{self, Live};
-use super::tree::{Entry, Path, Tree};
+use super::tree::{Entry, Head, Path, Tree};
 use super::{Machine, Volume};
 use crate::media::format::{self, Inode, INLINE_EXTENTS};
 use crate::media::{check, Error, Geometry, Pmem, Result};
@@ -154,12 +154,13 @@ pub(in crate::meta) fn first_from(
     Ok(locate_from(media, geometry, raw, file_block)?.map(|(run, _)| run))
 }
 
-fn in_tree(raw: &Inode) -> bool {
+/// Whether the extents of an inode are in a tree.
+pub(in crate::meta) fn in_tree(raw: &Inode) -> bool {
     raw.flags.get() & format::INODE_TREE != 0
 }
 
 /// Inline extent `index`.
-fn inline(geometry: &Geometry, raw: &Inode, index: usize) -> Result<Run> {
+pub(in crate::meta) fn inline(geometry: &Geometry, raw: &Inode, index: usize) -> Result<Run> {
     let start = index.saturating_mul(SIZE);
     let bytes = raw.inline.get(start..start.saturating_add(SIZE)).unwrap_or_default();
     let extent = format::Extent::read_from_bytes(bytes).unwrap_or_default();
@@ -167,8 +168,14 @@ fn inline(geometry: &Geometry, raw: &Inode, index: usize) -> Result<Run> {
     Ok(Run::from_format(&extent))
 }
 
-fn inline_len(raw: &Inode) -> usize {
+/// Number of inline extents.
+pub(in crate::meta) fn inline_len(raw: &Inode) -> usize {
     usize::from(raw.inline_len).min(INLINE_EXTENTS)
+}
+
+/// The extent that an entry of a leaf is. It was validated before.
+pub(in crate::meta) fn run_at(media: &impl Pmem, leaf: &Head, entry: &Entry) -> Result<Run> {
+    Ok(Run::from_format(&media.read(leaf.at(entry.offset))?))
 }
 
 fn read(media: &impl Pmem, geometry: &Geometry, found: Option<(Path, Entry)>) -> Result<Option<(Run, Place)>> {
@@ -325,6 +332,23 @@ fn push(all: &mut [format::Extent], len: &mut usize, extent: format::Extent) {
     }
 }
 
+/// Keeps those of the inline extents that can be and ascend, for a repair.
+pub(in crate::meta) fn mend_inline(geometry: &Geometry, raw: &mut Inode) {
+    let mut all = [format::Extent::new_zeroed(); INLINE_EXTENTS + 1];
+    let (mut len, mut end) = (0usize, 0u64);
+    for index in 0..inline_len(raw) {
+        let Ok(run) = inline(geometry, raw, index) else { continue };
+        if run.file_block >= end {
+            push(&mut all, &mut len, run.format());
+            end = run.end();
+        }
+    }
+    raw.inline.fill(0);
+    raw.inline_len = len as u8;
+    let used = all.as_bytes().get(..len.saturating_mul(SIZE)).unwrap_or_default();
+    raw.inline.get_mut(..used.len()).unwrap_or_default().copy_from_slice(used);
+}
+
 /// The extent that starts at `file_block`, which is known to exist.
 fn exact<M: Machine>(change: &Change<'_, '_, M>, raw: &Inode, file_block: u64) -> Result<(Run, Place)> {
     let found = locate_before(change, change.geometry(), raw, file_block)?;
@@ -332,7 +356,7 @@ fn exact<M: Machine>(change: &Change<'_, '_, M>, raw: &Inode, file_block: u64) -
 }
 
 /// Takes out the extent that starts at `file_block`.
-fn remove<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, file_block: u64) -> Result {
+pub(in crate::meta) fn remove<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, file_block: u64) -> Result {
     match exact(change, raw, file_block)?.1 {
         Place::Inline(index) => {
             let start = index.saturating_mul(SIZE);

@@ -227,6 +227,63 @@ pub fn load<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -
     Ok(Live { at, raw })
 }
 
+/// Whether a number that is marked as free has an inode that was never freed: those that were have no links.
+pub(in crate::meta) fn buried<M: Machine>(volume: &Volume<M>, ino: u64) -> bool {
+    let Ok(at) = volume.inode_at(ino) else { return false };
+    let Ok(raw) = volume.media().read::<Inode>(at) else { return false };
+    let sound = check::inode(volume.geometry(), &raw, ino, at).is_ok() && shape(volume.geometry(), &raw, at).is_ok();
+    sound && raw.nlink.get() > 0
+}
+
+/// What is left of a damaged inode if it says which it is: fields that cannot be become some that can. `None` if there is nothing
+/// to go by.
+pub(in crate::meta) fn mend(geometry: &Geometry, raw: &Inode, ino: u64) -> Option<Inode> {
+    let kind = raw.mode.get() & S_IFMT;
+    let named = raw.magic.get() == format::INODE_MAGIC && raw.ino.get() == ino;
+    let link = kind == S_IFLNK;
+    let target = raw.size.get() > 0 && raw.size.get() <= SYMLINK_MAX as u64;
+    if !named || !known_type(raw.mode.get()) || link && !target {
+        return None;
+    }
+    let mut new = *raw;
+    (new.reserved0, new.reserved1) = (0, [0; 4]);
+    new.size = if kind == S_IFREG { raw.size.get().min(SIZE_MAX).into() } else { raw.size };
+    new.blocks = raw.blocks.get().min(geometry.blocks()).into();
+    for time in [&mut new.btime, &mut new.atime, &mut new.mtime, &mut new.ctime] {
+        time.nsec = time.nsec.get().min(999_999_999).into();
+    }
+    if new.orphan > format::ORPHAN_TRUNCATING || kind == S_IFDIR && new.orphan == format::ORPHAN_TRUNCATING {
+        new.orphan = format::ORPHAN_NONE;
+    }
+    let root = if geometry.holds(raw.root.get(), 1) { raw.root.get() } else { 0 };
+    let tree = kind == S_IFREG && root != 0;
+    if link && (root == 0) != (raw.size.get() <= format::INLINE_SYMLINK as u64) {
+        return None;
+    }
+    new.root = if tree || link || kind == S_IFDIR { root } else { 0 }.into();
+    new.level = if new.root.get() == 0 { 0 } else { raw.level };
+    new.flags = if tree { format::INODE_TREE } else { 0 }.into();
+    if tree || kind != S_IFREG && !link {
+        new.inline_len = 0;
+    }
+    if kind == S_IFREG {
+        new.inline_len = new.inline_len.min(format::INLINE_EXTENTS as u8);
+    }
+    if kind == S_IFDIR && !may_be(geometry, raw.parent.get()) {
+        new.parent = geometry.root().into();
+    }
+    if new.nlink.get() == 0 && new.orphan != format::ORPHAN_UNLINKED {
+        new.nlink = 1.into();
+    }
+    new.crc = check::inode_crc(geometry.uuid(), &new).into();
+    shape(geometry, &new, 0).is_ok().then_some(new)
+}
+
+/// Whether an inode can have this number.
+fn may_be(geometry: &Geometry, ino: u64) -> bool {
+    ino < geometry.max_inodes() && ino % format::CHUNK_INODES >= format::CHUNK_HEADER_INODES
+}
+
 /// Validates what depends on the type of the file.
 fn shape(geometry: &Geometry, raw: &Inode, at: u64) -> Result {
     let corrupt = |why| Err(Error::Corrupt { at, why });
@@ -241,8 +298,7 @@ fn shape(geometry: &Geometry, raw: &Inode, at: u64) -> Result {
             (inline <= format::INLINE_EXTENTS && tree == (root != 0) && !(tree && inline > 0), "extents of an inode")
         }
         S_IFDIR => {
-            let parent = raw.parent.get();
-            let known = parent < geometry.max_inodes() && parent % format::CHUNK_INODES >= format::CHUNK_HEADER_INODES;
+            let known = may_be(geometry, raw.parent.get());
             (known && inline == 0 && !tree && raw.orphan != format::ORPHAN_TRUNCATING, "directory inode")
         }
         S_IFLNK => {

@@ -211,7 +211,7 @@ fn inodes(media: &impl PmemMut, options: &Options, layout: &Layout) -> Result {
     let rest = BLOCK.saturating_sub(size_of::<Chunk>() as u64);
     media.zero_nt(at.saturating_add(size_of::<Chunk>() as u64), rest)?;
 
-    let mut root = inode(options, format::ROOT_INO);
+    let mut root = inode(options.now, format::ROOT_INO);
     root.mode = (S_IFDIR | options.mode & 0o7777).into();
     root.uid = options.uid.into();
     root.gid = options.gid.into();
@@ -220,8 +220,7 @@ fn inodes(media: &impl PmemMut, options: &Options, layout: &Layout) -> Result {
     root.crc = check::inode_crc(&options.uuid, &root).into();
     media.store_nt(at.saturating_add(format::ROOT_INO.saturating_mul(format::INODE_SIZE)), root.as_bytes())?;
 
-    let mut table = inode(options, format::TABLE_INO);
-    table.nlink = 1.into();
+    let mut table = table(options.now);
     table.size = format::CHUNK_BLOCKS.saturating_mul(BLOCK).into();
     table.blocks = format::CHUNK_BLOCKS.into();
     let len = format::CHUNK_BLOCKS as u32;
@@ -234,14 +233,21 @@ fn inodes(media: &impl PmemMut, options: &Options, layout: &Layout) -> Result {
     media.store_nt(format::TABLE_BLOCK.saturating_mul(BLOCK), table.as_bytes())
 }
 
-fn inode(options: &Options, ino: u64) -> Inode {
+/// The inode of a table without chunks.
+pub(in crate::meta) fn table(now: Time) -> Inode {
+    let mut table = inode(now, format::TABLE_INO);
+    table.nlink = 1.into();
+    table
+}
+
+fn inode(now: Time, ino: u64) -> Inode {
     let mut inode = Inode::new_zeroed();
     inode.magic = format::INODE_MAGIC.into();
     inode.generation = 1.into();
     inode.ino = ino.into();
-    inode.btime = options.now;
-    inode.atime = options.now;
-    inode.mtime = options.now;
-    inode.ctime = options.now;
+    inode.btime = now;
+    inode.atime = now;
+    inode.mtime = now;
+    inode.ctime = now;
     inode
 }

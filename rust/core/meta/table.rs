@@ -13,43 +13,71 @@ use super::inode::{self, Live};
 use super::log::Stage;
 use super::mkfs;
 use super::span::{Blocks, Fresh};
+use super::walk::{Fix, Problem};
 use super::{Machine, Volume};
 use crate::media::format::{self, Chunk, Inode, CHUNK_BLOCKS, CHUNK_INODES};
 use crate::media::{check, Error, Pmem, Result, BLOCK};
 
 /// Position of the table inode.
-const TABLE_AT: u64 = format::TABLE_BLOCK * BLOCK;
+pub(in crate::meta) const AT: u64 = format::TABLE_BLOCK * BLOCK;
 
 /// Reads the table inode.
 pub(in crate::meta) fn read<M: Machine>(volume: &Volume<M>) -> Result<Inode> {
-    let raw: Inode = volume.media().read(TABLE_AT)?;
-    check::inode(volume.geometry(), &raw, format::TABLE_INO, TABLE_AT)?;
+    let raw: Inode = volume.media().read(AT)?;
+    check::inode(volume.geometry(), &raw, format::TABLE_INO, AT)?;
     Ok(raw)
 }
 
 impl<M: Machine> Volume<M> {
-    /// Finds the chunks of the inode table and loads their in-use bits, at mount.
-    pub(in crate::meta) fn load_table(&self) -> Result {
-        let corrupt = |why| Err(Error::Corrupt { at: TABLE_AT, why });
-        let raw = read(self)?;
-        let chunks = raw.size.get() / (CHUNK_BLOCKS * BLOCK);
+    /// Finds the chunks of the inode table and loads their in-use bits, at mount. What is wrong goes to `tell`.
+    pub(in crate::meta) fn load_table(&self, tell: &mut dyn FnMut(&Problem) -> Result) -> Result {
+        let mut table = |error| tell(&Problem { error, ino: Some(format::TABLE_INO), fix: Fix::Table });
+        let raw = match read(self) {
+            Ok(raw) => raw,
+            Err(error) => return table(error),
+        };
+        let mut chunks = raw.size.get() / (CHUNK_BLOCKS * BLOCK);
         if raw.size.get() % (CHUNK_BLOCKS * BLOCK) != 0 || chunks == 0 || chunks > self.geometry().max_chunks() {
-            return corrupt("size of the inode table");
+            table(Error::Corrupt { at: AT, why: "size of the inode table" })?;
+            chunks = chunks.min(self.geometry().max_chunks());
         }
         for index in 0..chunks {
-            let extent = extent::map(self.media(), self.geometry(), &raw, index.saturating_mul(CHUNK_BLOCKS))?;
-            let Extent::Data { block, len, unwritten: false, .. } = extent else {
-                return corrupt("hole in the inode table");
-            };
-            if u64::from(len) < CHUNK_BLOCKS {
-                return corrupt("chunk of the inode table in pieces");
+            match self.find_chunk(&raw, index) {
+                Ok(block) => self.load_chunk(index, block, tell)?,
+                Err(error) => tell(&Problem { error, ino: Some(format::TABLE_INO), fix: Fix::Table })?,
             }
-            let at = block.saturating_mul(BLOCK);
-            let chunk: Chunk = self.media().read(at)?;
-            check::chunk(self.geometry(), &chunk, index, at)?;
-            self.adopt_chunk(index, block, &chunk.used.map(|word| word.get()))?;
         }
         Ok(())
+    }
+
+    /// First block of a chunk of the inode table.
+    fn find_chunk(&self, raw: &Inode, index: u64) -> Result<u64> {
+        let corrupt = |why| Err(Error::Corrupt { at: AT, why });
+        match extent::map(self.media(), self.geometry(), raw, index.saturating_mul(CHUNK_BLOCKS))? {
+            Extent::Data { len, .. } if u64::from(len) < CHUNK_BLOCKS => corrupt("chunk of the inode table in pieces"),
+            Extent::Data { block, unwritten: false, .. } => Ok(block),
+            _ => corrupt("hole in the inode table"),
+        }
+    }
+
+    /// Loads a chunk. One whose header is damaged is still the chunk if something in it says so.
+    fn load_chunk(&self, index: u64, block: u64, tell: &mut dyn FnMut(&Problem) -> Result) -> Result {
+        let at = block.saturating_mul(BLOCK);
+        let (chunk, wrong) = match self.media().read::<Chunk>(at) {
+            Ok(chunk) => (chunk, check::chunk(self.geometry(), &chunk, index, at).err()),
+            Err(error) => return tell(&Problem { error, ino: Some(format::TABLE_INO), fix: Fix::Table }),
+        };
+        if let Some(error) = wrong {
+            let marks =
+                [chunk.magic.get() == format::CHUNK_MAGIC, chunk.index.get() == index, chunk.block.get() == block];
+            let known = marks.iter().filter(|mark| **mark).count() >= 2;
+            let fix = if known { Fix::Chunk(index) } else { Fix::Table };
+            tell(&Problem { error, ino: Some(format::TABLE_INO), fix })?;
+            if !known {
+                return Ok(());
+            }
+        }
+        self.adopt_chunk(index, block, &chunk.used.map(|word| word.get()))
     }
 
     /// The next inode from number `from` on that is marked as an orphan.
@@ -113,7 +141,7 @@ fn grow<M: Machine>(volume: &Volume<M>, chunks: u64) -> Result {
         blocks.zero(start, CHUNK_BLOCKS.saturating_mul(BLOCK).saturating_sub(start))?;
         let blocks = blocks.written();
         let mut raw = read(volume)?;
-        let table = Live { at: TABLE_AT, raw };
+        let table = Live { at: AT, raw };
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         change.record().attach(blocks)?;

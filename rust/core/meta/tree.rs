@@ -10,12 +10,13 @@
 //! own range. So no node can be found in two places of a tree, and each walk of a damaged one ends.
 //!
 //! `node` reads a node, `edit` changes one in place, `insert` and `remove` are the two operations; `walk` checks a
-//! whole tree. Reading works on the
+//! whole tree, `mend` repairs nodes. Reading works on the
 //! media or, within an operation, on a [`Change`](super::change::Change), which shows what it has staged.
 
 mod build;
 mod edit;
 mod insert;
+mod mend;
 mod node;
 mod remove;
 mod walk;
@@ -24,6 +25,8 @@ use crate::media::{Geometry, Pmem, Result};
 
 pub use node::ENTRIES_MAX;
 pub(in crate::meta) use node::{Entry, Head, Order};
+pub use walk::Link;
+pub(in crate::meta) use walk::{Damage, Look};
 
 /// Levels of the highest tree: enough for 10^11 entries.
 pub(in crate::meta) const LEVELS: usize = 6;

@@ -2,12 +2,15 @@
 
 //! Mounting: slots, replay, a new nonce, bitmaps into DRAM.
 
+use zerocopy::FromZeros;
+
 use super::checkpoint::{slot_at, write_slots};
 use super::replay::{self, Expected};
 use super::Volume;
 use crate::media::format::{self, Slot};
 use crate::media::{check, Error, Geometry, Pmem, Result};
 use crate::meta::machine::{Checkpoint, Half, InodesState, Lane, LimboState, Machine};
+use crate::meta::walk::{Fix, Problem};
 
 /// How to mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,22 @@ impl<M: Machine> Volume<M> {
     /// `ReadOnly` if the media cannot be written and have to be; `Corrupt` if slots, log or bitmaps are damaged. Nothing was
     /// stored unless the whole log was sound.
     pub fn open(machine: M, geometry: Geometry, how: Open) -> Result<Self> {
-        let (slot, sound) = read_slots(&machine, &geometry)?;
+        Self::open_in_spite(machine, geometry, how, &mut |problem| Err(problem.error))
+    }
+
+    /// The same for a checker: what is wrong is told to `tell`, which says whether to go on without it. Without a slot or a sound
+    /// log no record counts; a part of the inode table that was not found is `NotFound` later.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly`, and what `tell` returned.
+    pub fn open_in_spite(
+        machine: M,
+        geometry: Geometry,
+        how: Open,
+        tell: &mut dyn FnMut(&Problem) -> Result,
+    ) -> Result<Self> {
+        let (slot, sound) = slots(&machine, &geometry, tell)?;
         let write = how == Open::ReadWrite;
         if write && (geometry.read_only() || !machine.writable()) {
             return Err(Error::ReadOnly);
@@ -36,7 +54,13 @@ impl<M: Machine> Volume<M> {
         let mut volume = Self { machine, geometry, nonce: slot.nonce.get(), read_only: !write };
         let mut cut = slot.cut.get();
         if how != Open::NoRecovery && slot.state.get() == format::SLOT_DIRTY {
-            cut = volume.recover(&slot)?;
+            cut = match volume.recover(&slot) {
+                Err(error @ (Error::Corrupt { .. } | Error::Poison { .. })) => {
+                    tell(&Problem { error, ino: None, fix: Fix::Log })?;
+                    cut
+                }
+                cut => cut?,
+            };
         }
         let mounts = slot.mounts.get().wrapping_add(1);
         let dirty = slot.state.get() == format::SLOT_DIRTY && volume.machine.writable();
@@ -46,8 +70,8 @@ impl<M: Machine> Volume<M> {
             write_slots(&volume.machine, &volume.geometry, next, sound)?;
         }
         volume.reset(cut, mounts);
-        volume.load_groups()?;
-        volume.load_table()?;
+        volume.load_groups(tell)?;
+        volume.load_table(tell)?;
         Ok(volume)
     }
 
@@ -77,6 +101,20 @@ impl<M: Machine> Volume<M> {
             inodes.chunks.fill(0);
             *inodes.state = InodesState::default();
         });
+    }
+}
+
+/// The slot that counts, and its offset. If there is none and `tell` lets it pass, one without a log.
+fn slots(media: &impl Pmem, geometry: &Geometry, tell: &mut dyn FnMut(&Problem) -> Result) -> Result<(Slot, u64)> {
+    match read_slots(media, geometry) {
+        Err(error @ (Error::Corrupt { .. } | Error::Poison { .. } | Error::Damaged(_))) => {
+            tell(&Problem { error, ino: None, fix: Fix::Log })?;
+            let [first, _] = format::SLOT_OFFSETS;
+            let mut slot = Slot::new_zeroed();
+            slot.state = format::SLOT_CLEAN.into();
+            Ok((slot, first))
+        }
+        slot => slot,
     }
 }
 

@@ -107,9 +107,14 @@ pub(super) fn at(block: u64, offset: u16) -> u64 {
     block.wrapping_mul(BLOCK).wrapping_add(u64::from(offset))
 }
 
-/// What an error about a node says.
+/// An error about a node.
+pub(super) fn error(block: u64, why: &'static str) -> Error {
+    Error::Corrupt { at: block.wrapping_mul(BLOCK), why }
+}
+
+/// The same, returned.
 pub(super) fn corrupt<T>(block: u64, why: &'static str) -> Result<T> {
-    Err(Error::Corrupt { at: block.wrapping_mul(BLOCK), why })
+    Err(error(block, why))
 }
 
 /// Header of a node.
@@ -218,6 +223,12 @@ impl Head {
         Ok((child.key.get(), child.block.get()))
     }
 
+    /// Reads the fingerprint in slot `index` of this leaf.
+    pub(super) fn fingerprint(&self, media: &impl Pmem, index: u16) -> Result<u16> {
+        let slot: LeafSlot = media.read(at(self.block, self.slot_offset(index)))?;
+        Ok(slot.fingerprint.get())
+    }
+
     /// Reads entry `index` of this leaf, its first bytes only.
     pub(in crate::meta) fn entry(&self, media: &impl Pmem, index: u16) -> Result<Entry> {
         let slot: LeafSlot = media.read(at(self.block, self.slot_offset(index)))?;
@@ -237,6 +248,11 @@ impl Head {
             return corrupt(self.block, "length of an entry");
         }
         Ok(Entry { slot, offset, len, key: first.key.get() })
+    }
+
+    /// Whether this is a leaf of directory entries.
+    pub(in crate::meta) fn hashed(&self) -> bool {
+        self.order == Order::Hashed
     }
 
     /// Position of byte `offset` of this node.
@@ -265,23 +281,28 @@ impl Head {
 
     /// Reads the whole node and compares its sum.
     pub(super) fn verify(&self, media: &impl Pmem) -> Result {
-        let mut piece = [0u8; PIECE as usize];
-        let mut offset = 0u16;
-        let mut sum = 0u64;
-        while offset < END {
-            media.read_bytes(at(self.block, offset), &mut piece)?;
-            if offset == 0 {
-                if let Some(field) = piece.get_mut(usize::from(SUM)..usize::from(HEADER)) {
-                    field.fill(0);
-                }
-            }
-            sum = sum.wrapping_add(sum_of(offset, &piece));
-            offset = offset.saturating_add(PIECE);
-        }
-        if sum == self.sum {
+        if sum(media, self.block)? == self.sum {
             Ok(())
         } else {
             corrupt(self.block, "sum of a tree node")
         }
     }
+}
+
+/// Reads a whole node and calculates its sum.
+pub(super) fn sum(media: &impl Pmem, block: u64) -> Result<u64> {
+    let mut piece = [0u8; PIECE as usize];
+    let mut offset = 0u16;
+    let mut sum = 0u64;
+    while offset < END {
+        media.read_bytes(at(block, offset), &mut piece)?;
+        if offset == 0 {
+            if let Some(field) = piece.get_mut(usize::from(SUM)..usize::from(HEADER)) {
+                field.fill(0);
+            }
+        }
+        sum = sum.wrapping_add(sum_of(offset, &piece));
+        offset = offset.saturating_add(PIECE);
+    }
+    Ok(sum)
 }
