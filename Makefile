@@ -12,7 +12,7 @@ setup:				## the pinned Debian root, the kernels' trees and modules
 module: setup			## the module against Debian's kernel
 	@scripts/build-module stock
 
-tools: setup			## mkfs.pfnfs, dump.pfnfs and the tests' helper programs
+tools: setup			## mkfs.pfnfs, dump.pfnfs, fsck.pfnfs and the tests' helper programs
 	@scripts/build-tools
 
 demo: all			## a file system on an emulated NVDIMM through a power cut

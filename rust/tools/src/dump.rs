@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// An error of the core in words.
-fn named(error: &pfnfs_core::media::Error) -> anyhow::Error {
+pub fn named(error: &pfnfs_core::media::Error) -> anyhow::Error {
     use pfnfs_core::media::Error as E;
     match error {
         E::NotPfnfs => anyhow!("no pfnfs file system"),

@@ -4,13 +4,16 @@
 //! mapping and works on both. Data goes from here to the page cache of the host or, on a node, to the media at once.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 use anyhow::{bail, Context};
 use pfnfs_core::media::{Error, Pmem, PmemMut, Result};
+
+/// What a read of a failed page ends with.
+const EIO: i32 = 5;
 
 /// An open image or device node.
 pub struct Image {
@@ -43,6 +46,25 @@ impl Image {
         Ok(Self { file, size, failure: RefCell::new(None) })
     }
 
+    /// Opens `path` for somebody who wants to be alone with it. The node of a device gives itself to one writer, and to none
+    /// while the device is mounted. Opening does not write.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Image::open`]; the device is mounted or in use.
+    pub fn alone(path: &Path, write: bool) -> anyhow::Result<Self> {
+        let node = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
+        match Self::open(path, write || node) {
+            Err(error) => match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::ResourceBusy) => bail!("it is mounted, or another program writes to it"),
+                // Nobody else can write to it either.
+                Some(io::ErrorKind::ReadOnlyFilesystem) if !write => Self::open(path, false),
+                _ => Err(error),
+            },
+            image => image,
+        }
+    }
+
     /// Makes everything written durable.
     ///
     /// # Errors
@@ -63,6 +85,16 @@ impl Image {
             Some(error) => Err(error).context("reading or writing failed"),
             None => Ok(()),
         }
+    }
+
+    /// The same, but for bytes that the media does not deliver: these are what a check is for.
+    ///
+    /// # Errors
+    ///
+    /// The first failure that was something else.
+    pub fn check_other_than_poison(&self) -> anyhow::Result<()> {
+        self.failure.borrow_mut().take_if(|error| error.raw_os_error() == Some(EIO));
+        self.check()
     }
 
     fn inside(&self, at: u64, len: u64) -> Result {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tools: a machine of one CPU over an image that is never written: what the core stores (a replay of the log, say) goes into
-//! blocks in memory that hide those of the image.
+//! Tools: a machine of one CPU over an image. What the core stores (a replay of the log, say) goes into blocks in memory that
+//! hide those of the image, which is never written; or, for repairs, to the image.
 
 use std::cell::{Cell, RefCell};
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -14,9 +14,11 @@ use pfnfs_core::meta::machine::{
 
 use crate::image::Image;
 
-/// An image, read-only, with the blocks that were stored to since it was opened.
+/// An image with the blocks that were stored to since it was opened, or a way to store to it.
 pub struct Overlay<'a> {
     image: &'a Image,
+    /// Stores go to the image.
+    through: bool,
     blocks: RefCell<BTreeMap<u64, Vec<u8>>>,
     lanes: Vec<RefCell<Lane>>,
     checkpoint: RefCell<Checkpoint>,
@@ -32,6 +34,7 @@ impl<'a> Overlay<'a> {
         let group = || RefCell::new((vec![0; geometry.group_words()], GroupState::default()));
         Self {
             image,
+            through: false,
             blocks: RefCell::default(),
             lanes: (0..geometry.lanes()).map(|_| RefCell::default()).collect(),
             checkpoint: RefCell::default(),
@@ -44,6 +47,11 @@ impl<'a> Overlay<'a> {
             )),
             drawn: Cell::new(0),
         }
+    }
+
+    /// The same, but what is stored goes to the image.
+    pub fn through(image: &'a Image, geometry: &Geometry) -> Self {
+        Self { through: true, ..Self::new(image, geometry) }
     }
 
     /// Splits `len` bytes from `at` on at the boundaries of blocks: block, offset in it, range in the caller's buffer.
@@ -68,14 +76,17 @@ impl<'a> Overlay<'a> {
     }
 
     fn change_bits(&self, at: u64, first: u32, count: u32, set: bool) -> Result {
-        for bit in u64::from(first)..u64::from(first) + u64::from(count) {
-            let mut byte = [0];
-            self.read_bytes(at + bit / 8, &mut byte)?;
-            let mask = 1 << (bit % 8);
-            let [old] = byte;
-            self.store(at + bit / 8, &[if set { old | mask } else { old & !mask }])?;
+        let end = first.checked_add(count).ok_or(Error::Invalid("too many bits"))?;
+        let (low, high) = (u64::from(first / 8), u64::from(end.div_ceil(8)));
+        let mut bytes = vec![0; (high - low) as usize];
+        self.read_bytes(at + low, &mut bytes)?;
+        for bit in first..end {
+            if let Some(byte) = bytes.get_mut((u64::from(bit / 8) - low) as usize) {
+                let mask = 1 << (bit % 8);
+                *byte = if set { *byte | mask } else { *byte & !mask };
+            }
         }
-        Ok(())
+        self.store(at + low, &bytes)
     }
 }
 
@@ -99,6 +110,9 @@ impl Pmem for Overlay<'_> {
 
 impl PmemMut for Overlay<'_> {
     fn store(&self, at: u64, bytes: &[u8]) -> Result {
+        if self.through {
+            return self.image.store(at, bytes);
+        }
         self.inside(at, bytes.len() as u64)?;
         let mut blocks = self.blocks.borrow_mut();
         for (block, offset, range) in Self::pieces(at, bytes.len()) {
