@@ -16,6 +16,9 @@ ALLOC = "core/meta/alloc.rs"
 CHANGE = "core/meta/change.rs"
 NAMESPACE = "core/meta/ops/namespace.rs"
 FREE = "core/meta/ops/free.rs"
+EVICT = "core/meta/ops/evict.rs"
+TABLE = "core/meta/table.rs"
+INODE = "core/meta/inode.rs"
 OPS = "core/meta/ops.rs"
 WORLD = "sim/src/world.rs"
 DRIVER = "sim/tests/common/driver.rs"
@@ -27,6 +30,10 @@ WITHIN = ("rows", "block_freed_within_a_checkpoint")
 FULL = ("rows", "full_lanes")
 STEPS = ("steps", "operations_happen_or_do_not")
 TAILS = ("steps", "tails_are_zero_when_seen")
+STALE = ("limits", "stale_generations_are_not_found")
+WAITING = ("limits", "orphans_that_wait_are_freed_when_somebody_needs_what_they_have")
+NUMBERS = ("limits", "numbers_that_wait_are_used_before_the_table_grows")
+GROUPS = ("limits", "an_extent_over_many_groups_is_freed")
 TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
 
 MUTANTS = []
@@ -42,9 +49,9 @@ mutant("no limbo", "former metadata can be used again at once", TWO_FREE,
        (RECORD, "self.volume.bury(block, count, seq);", "let _ = seq; self.volume.give_back(block, count);"))
 
 mutant("limbo for data reuse only", "whoever wants a block for metadata (near other metadata) gets it out of limbo at once", TWO_FREE,
-       (ALLOC, "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); } self.checkpoint()?;",
+       (ALLOC, "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); }",
         "if near != 0 { self.release_limbo(u64::MAX); }\n"
-        "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); } self.checkpoint()?;"))
+        "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); }"))
 
 mutant("limbo released before the cut is durable", "releases, then writes the slots", THREE,
        (CHECKPOINT, "self.write_back_lanes()?;", "self.release_limbo(cut); self.write_back_lanes()?;"))
@@ -235,7 +242,31 @@ mutant("no orphan mark", "the last unlink does not mark the inode", STEPS,
        (NAMESPACE, "change.record().orphan(victim.ino(), true)?;", ""))
 
 mutant("mark not cleared", "a freed inode keeps its orphan bit", STEPS,
-       (FREE, "change.record().orphan(live.ino(), false)?;", ""))
+       (EVICT, "change.record().orphan(live.ino(), false)?;", ""))
+
+mutant("blocks of a freed inode stay", "only its number is freed", STEPS,
+       (EVICT, "contents(&mut change, live)?;", "let _ = contents::<M>;"))
+
+mutant("number of a waiting orphan given back", "it can be used again before the record that frees it", STEPS,
+       (EVICT, "*place = Some(live);", "volume.give_back_number(live.ino()); *place = Some(live);"))
+
+mutant("waiting orphan forgotten", "the one that fills the queue is not freed with the others, nor kept", STEPS,
+       (EVICT, "if change.record().room() < COST { break; }", "if change.record().room() < COST || freed > 8 { freed = 16; break; }"))
+
+mutant("waiting orphan found", "whoever knows its number gets a file that is about to be freed", STALE,
+       (INODE, "if live.nlink() == 0 { return Err(Error::NotFound); }", ""))
+
+mutant("full volume leaves waiting orphans", "no space, although they have some", WAITING,
+       (ALLOC, "let _ = self.reclaim();", ""))
+
+mutant("unmount leaves waiting orphans", "the next mount has to free them", WAITING,
+       (CHECKPOINT, "let _ = self.reclaim();", ""))
+
+mutant("table grows beside waiting orphans", "their numbers are not looked at", NUMBERS,
+       (TABLE, "Err(Error::NoInodes) if volume.reclaim().is_ok_and(|freed| freed > 0) => {}", ""))
+
+mutant("extent freed as a whole", "however many groups it reaches into", GROUPS,
+       (FREE, "from.max(whole.end().min(to).saturating_sub(GROUP_BLOCKS.into()))", "{ let _ = GROUP_BLOCKS; from }"))
 
 mutant("interrupted truncation finished lazily", "a mount leaves it to the file's next truncation", TRUNCATIONS,
        (DRIVER, "Orphan::Truncating => drop(ops::finish_truncate(&volume, &mut live)?),", "Orphan::Truncating => { let _ = &mut live; }"),

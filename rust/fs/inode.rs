@@ -4,7 +4,8 @@
 //! `meta` lock, and the cache of mapped pages.
 //!
 //! An inode number is free for others only when its eviction is over, and the VFS makes whoever looks for the number
-//! wait for that; so at most one [`State`] stands for it.
+//! wait for that; so at most one [`State`] stands for it. After the eviction of an inode without links the core may keep it for
+//! a while before it frees it; nobody finds it then.
 
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -134,7 +135,8 @@ fn fill(new: NewInode<Pfnfs>, live: Live) -> ARef<Inode> {
     new.init(&attr, kind)
 }
 
-/// The inode with this number, and this generation if one is given. `ENOENT`: there is none.
+/// The inode with this number, and this generation if one is given. `ENOENT`: there is none, or one that has no links, and
+/// nobody who uses it.
 pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Result<ARef<Inode>> {
     let mounted = sb.data();
     match sb.iget(ino)? {
@@ -142,7 +144,7 @@ pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Resul
         Cached::Live(i) if generation.is_some_and(|g| g != i.generation()) => Err(ENOENT),
         Cached::Live(i) => Ok(i),
         Cached::New(new) => {
-            let mut live = inode::load(mounted.volume(), ino, generation).map_err(|e| mounted.fail(ino, e))?;
+            let mut live = inode::find(mounted.volume(), ino, generation).map_err(|e| mounted.fail(ino, e))?;
             // An interrupted truncation is finished before anybody sees the file.
             if live.orphan() == Orphan::Truncating && !sb.read_only() {
                 let done = ops::finish_truncate(mounted.volume(), &mut live);
@@ -199,12 +201,9 @@ pub(super) fn evict(e: Evicting<'_, Pfnfs>) -> Cleared<'_, Pfnfs> {
     let live = i.data().live.write().take();
     if let (true, Some(live)) = (orphan && !i.sb().read_only(), live) {
         let _writing = i.sb().writing();
-        match ops::evict(mounted.volume(), live) {
-            Ok(done) => done.reply(),
+        if let Err(e) = ops::evict(mounted.volume(), live) {
             // What is left is freed at the next mount.
-            Err(e) => {
-                let _ = mounted.fail(i.ino(), e);
-            }
+            let _ = mounted.fail(i.ino(), e);
         }
     }
     cleared

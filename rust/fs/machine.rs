@@ -2,7 +2,7 @@
 
 //! Layer fs: the media core's surroundings in the kernel: the media with the kernel's locks, and what they protect.
 //!
-//! Lock order: inode table > checkpoint > lane; checkpoint > group, limbo, inode numbers. Lanes are spinlocks (what is
+//! Lock order: inode table > gone > checkpoint > lane; checkpoint > group, limbo, inode numbers. Lanes are spinlocks (what is
 //! stored under one is fenced on the same CPU); all others are mutexes, under which nothing is allocated.
 
 use kernel::cpu::CpuId;
@@ -14,7 +14,7 @@ use super::medium::Medium;
 use crate::linux::random;
 use crate::media::{self, Geometry, Pmem, PmemMut};
 use crate::meta::machine::{
-    Checkpoint, GroupMut, GroupState, InodesMut, InodesState, Lane, LimboEntry, LimboMut, LimboState, LIMBO_MIN,
+    Checkpoint, Gone, GroupMut, GroupState, InodesMut, InodesState, Lane, LimboEntry, LimboMut, LimboState, LIMBO_MIN,
 };
 
 /// Entries of the limbo list: former metadata blocks between two checkpoints.
@@ -42,6 +42,7 @@ pub(super) struct Machine {
     lanes: KVec<Pin<KBox<SpinLock<Lane>>>>,
     checkpoint: Pin<KBox<Mutex<Checkpoint>>>,
     table: Pin<KBox<Mutex<()>>>,
+    gone: Pin<KBox<Mutex<Gone>>>,
     groups: KVVec<Pin<KBox<Mutex<Group>>>>,
     limbo: Pin<KBox<Mutex<Limbo>>>,
     inodes: Pin<KBox<Mutex<Inodes>>>,
@@ -86,6 +87,7 @@ impl Machine {
             lanes,
             checkpoint: KBox::pin_init(new_mutex!(Checkpoint::default(), "pfnfs_checkpoint"), GFP_KERNEL)?,
             table: KBox::pin_init(new_mutex!((), "pfnfs_table"), GFP_KERNEL)?,
+            gone: KBox::pin_init(new_mutex!(Gone::default(), "pfnfs_gone"), GFP_KERNEL)?,
             groups,
             limbo: KBox::pin_init(new_mutex!(limbo, "pfnfs_limbo"), GFP_KERNEL)?,
             inodes: KBox::pin_init(new_mutex!(inodes, "pfnfs_inodes"), GFP_KERNEL)?,
@@ -160,6 +162,10 @@ impl crate::meta::Machine for Machine {
     fn table<R>(&self, f: impl FnOnce() -> R) -> R {
         let _guard = self.table.lock();
         f()
+    }
+
+    fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R {
+        f(&mut self.gone.lock())
     }
 
     fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {

@@ -25,10 +25,11 @@ use crate::linux::errno::EUCLEAN;
 use crate::linux::ratelimit;
 use crate::linux::vfs::context::Log;
 use crate::linux::vfs::inode::{Cleared, Evicting};
-use crate::linux::vfs::sb::{self, Handle, NeedsRoot, New, Params, Ready, Statfs};
+use crate::linux::vfs::sb::{self, Handle, New, Params, Ready, Statfs};
 use crate::linux::vfs::{self, path, SuperBlock};
-use crate::media::{Error as Media, Geometry};
-use crate::meta::{inode as core_inode, Open, Volume};
+use crate::media::{self, Error as Media, Geometry};
+use crate::meta::inode::{self as core_inode, Orphan};
+use crate::meta::{ops, Open, Volume};
 
 /// `f_type`: "pfnf".
 const MAGIC: u32 = 0x666e_6670;
@@ -97,8 +98,12 @@ impl Mounted {
         EUCLEAN.into()
     }
 
-    /// Everything that was said to be done stays done without a replay.
-    fn checkpoint(&self) -> Result {
+    /// Everything that was said to be done stays done without a replay, and what was given up is free.
+    fn settle(&self) -> Result {
+        if let Err(e) = self.volume.reclaim() {
+            // What cannot be freed now is tried again by the next mount.
+            let _ = self.fail(0, e);
+        }
         self.volume.checkpoint().map_err(|e| self.fail(0, e))?;
         if !self.is_dead() && !self.volume.read_only() {
             self.device.deep_flush()?;
@@ -254,7 +259,7 @@ impl vfs::Type for Pfnfs {
             GFP_KERNEL,
         )?;
         let sb = sb.init(params, mounted.clone())?;
-        finish_orphans(&sb);
+        finish_orphans(&mounted);
         let root = inode::get(sb.sb(), root, None).map_err(|e| {
             log.error(fmt!("the root directory cannot be read"));
             if e == ENOENT {
@@ -300,14 +305,14 @@ impl vfs::Type for Pfnfs {
     fn sync(sb: &sb::Super<Self>, wait: bool) -> Result {
         // Names and sizes are durable already; this only shortens the next mount.
         if wait && !sb.data().is_dead() {
-            sb.data().checkpoint()
+            sb.data().settle()
         } else {
             Ok(())
         }
     }
 
     fn freeze(sb: &sb::Super<Self>) -> Result {
-        sb.data().checkpoint()
+        sb.data().settle()
     }
 
     fn thaw(_sb: &sb::Super<Self>) -> Result {
@@ -316,7 +321,7 @@ impl vfs::Type for Pfnfs {
 
     fn remount(sb: &sb::Super<Self>, read_only: bool, log: &Log<'_>) -> Result {
         if read_only {
-            return sb.data().checkpoint();
+            return sb.data().settle();
         }
         if sb.data().fixed_read_only.load(Relaxed) != 0 {
             log.error(fmt!("mounted read-only: unmount it first"));
@@ -364,10 +369,8 @@ fn params(volume: &Volume<Machine>, device: &Device, read_only: bool) -> Params<
     }
 }
 
-/// What a power cut has left half done: reading an inode finishes its truncation, and letting go of one without a name
-/// frees it.
-fn finish_orphans(sb: &SuperBlock<'_, Pfnfs, NeedsRoot>) {
-    let mounted = sb.sb().data();
+/// What a power cut has left half done: truncations are finished, and what has no name is freed.
+fn finish_orphans(mounted: &Mounted) {
     if mounted.volume.read_only() {
         return;
     }
@@ -375,8 +378,10 @@ fn finish_orphans(sb: &SuperBlock<'_, Pfnfs, NeedsRoot>) {
     loop {
         match mounted.volume.orphans(from) {
             Ok(Some(ino)) => {
-                // An error is in the log; the other orphans need not suffer from it.
-                drop(inode::get(sb.sb(), ino, None));
+                // The other orphans need not suffer from an error.
+                if let Err(e) = finish_orphan(&mounted.volume, ino) {
+                    let _ = mounted.fail(ino, e);
+                }
                 from = ino.saturating_add(1);
             }
             Ok(None) => return,
@@ -385,5 +390,14 @@ fn finish_orphans(sb: &SuperBlock<'_, Pfnfs, NeedsRoot>) {
                 return;
             }
         }
+    }
+}
+
+fn finish_orphan(volume: &Volume<Machine>, ino: u64) -> media::Result {
+    let mut live = core_inode::load(volume, ino, None)?;
+    match live.orphan() {
+        Orphan::Unlinked => ops::evict(volume, live),
+        Orphan::Truncating => ops::finish_truncate(volume, &mut live).map(|done| done.reply()),
+        Orphan::None => Err(Media::Corrupt { at: live.at(), why: "mark of an orphan" }),
     }
 }

@@ -17,7 +17,7 @@ use crate::media::{format, Error, Pmem, Result, BLOCK, GROUP_BLOCKS, HUGE};
 pub struct Space {
     /// Blocks that can hold files and their metadata.
     pub blocks: u64,
-    /// Those of them that are free; blocks in limbo count as free, as a checkpoint releases them.
+    /// Those of them that are free; blocks in limbo and those of orphans that wait to be freed count as free.
     pub free: u64,
     /// Limit of inodes.
     pub inodes: u64,
@@ -56,7 +56,7 @@ impl<M: Machine> Volume<M> {
     ///
     /// # Errors
     ///
-    /// `NoSpace` if nothing is free even after a checkpoint.
+    /// `NoSpace` if nothing is free even after orphans that wait to be freed were, and a checkpoint.
     pub fn reserve(&self, near: u64, want: u32, align2m: bool) -> Result<Blocks<'_, M, Fresh>> {
         if self.read_only() {
             return Err(Error::ReadOnly);
@@ -65,6 +65,8 @@ impl<M: Machine> Volume<M> {
         if let Some(blocks) = self.search(near, want, align2m) {
             return Ok(blocks);
         }
+        // Whatever keeps an orphan from being freed, it is not the caller's error.
+        let _ = self.reclaim();
         self.checkpoint()?;
         self.search(near, want, align2m).ok_or(Error::NoSpace)
     }
@@ -230,12 +232,15 @@ impl<M: Machine> Volume<M> {
         let groups = (0..self.geometry().groups()).map(|group| self.group(group, |state| u64::from(state.state.free)));
         let limbo = self
             .limbo(|limbo| limbo.list.iter().take(limbo.state.len).map(|entry| u64::from(entry.count)).sum::<u64>());
-        let free = groups.sum::<u64>().saturating_add(limbo).min(blocks);
+        let (waiting, theirs) = self.waiting();
+        let free = groups.sum::<u64>().saturating_add(limbo).saturating_add(theirs).min(blocks);
         let (chunks, used_free) = self.inodes(|inodes| (inodes.state.chunks, inodes.state.free));
         let usable = format::CHUNK_INODES - format::CHUNK_HEADER_INODES;
         let max_chunks = self.geometry().max_chunks();
         let growth = max_chunks.saturating_sub(chunks).saturating_mul(usable);
-        Space { blocks, free, inodes: max_chunks.saturating_mul(usable), free_inodes: used_free.saturating_add(growth) }
+        let inodes = max_chunks.saturating_mul(usable);
+        let free_inodes = used_free.saturating_add(growth).saturating_add(waiting).min(inodes);
+        Space { blocks, free, inodes, free_inodes }
     }
 }
 

@@ -284,6 +284,20 @@ fn may_be(geometry: &Geometry, ino: u64) -> bool {
     ino < geometry.max_inodes() && ino % format::CHUNK_INODES >= format::CHUNK_HEADER_INODES
 }
 
+/// Reads an inode for whoever looks for it: as [`load`], but one without links is not found. Who has it open has it in memory, and
+/// if nobody has, it waits to be freed.
+///
+/// # Errors
+///
+/// As of [`load`].
+pub fn find<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -> Result<Live> {
+    let live = load(volume, ino, generation)?;
+    if live.nlink() == 0 {
+        return Err(Error::NotFound);
+    }
+    Ok(live)
+}
+
 /// Validates what depends on the type of the file.
 fn shape(geometry: &Geometry, raw: &Inode, at: u64) -> Result {
     let corrupt = |why| Err(Error::Corrupt { at, why });

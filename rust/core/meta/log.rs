@@ -19,7 +19,7 @@ mod replay;
 
 use zerocopy::IntoBytes;
 
-use super::machine::{GroupMut, Half, InodesMut, Lane, LimboMut, Machine};
+use super::machine::{Gone, GroupMut, Half, InodesMut, Lane, LimboMut, Machine};
 use crate::media::{format, Error, Geometry, Pmem, Result, LINE};
 use crate::plat::crc32c;
 
@@ -111,6 +111,11 @@ impl<M: Machine> Volume<M> {
     /// [`Machine::table`], likewise.
     pub(in crate::meta) fn table<R>(&self, f: impl FnOnce() -> R) -> R {
         self.machine.table(f)
+    }
+
+    /// [`Machine::gone`], likewise.
+    pub(in crate::meta) fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R {
+        self.machine.gone(f)
     }
 
     /// Begins a record in `stage`, which is emptied. No lock is taken until the commit. For `ops`, and for tests of the log: what

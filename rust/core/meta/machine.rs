@@ -2,8 +2,8 @@
 
 //! What the core needs of its surroundings: locks, with the DRAM state that each of them protects.
 //!
-//! Lock order: table > checkpoint > lane; checkpoint > group, limbo, inodes. The last three are leaves, never nested in each
-//! other or in a lane. Per-inode locks are not here: whoever calls an operation with `&mut Live` holds that inode's lock,
+//! Lock order: table > gone > checkpoint > lane; checkpoint > group, limbo, inodes. The last three are leaves, never nested in
+//! each other or in a lane. Per-inode locks are not here: whoever calls an operation with `&mut Live` holds that inode's lock,
 //! which comes before all of these.
 //!
 //! The machine makes the state, empty, in the sizes that [`Geometry`](crate::media::Geometry) says: one [`Lane`] per lane, per
@@ -11,6 +11,7 @@
 //! [`LIMBO_MIN`] entries, `max_inodes / 64` words of inode bits and `max_chunks()` words of chunk addresses.
 //! `Volume::open` fills it.
 
+use super::inode::Live;
 use crate::media::PmemMut;
 
 /// Smallest limbo list.
@@ -32,8 +33,11 @@ pub trait Machine: PmemMut {
     /// Mutex: the holder may sleep, but must not reclaim into the file system.
     fn checkpoint<R>(&self, f: impl FnOnce(&mut Checkpoint) -> R) -> R;
 
-    /// Mutex around the growth of the inode table; comes before `checkpoint`.
+    /// Mutex around the growth of the inode table; comes before `gone`.
     fn table<R>(&self, f: impl FnOnce() -> R) -> R;
+
+    /// Mutex around the inodes that wait to be freed, also while they are; comes before `checkpoint`. Nothing is reserved under it.
+    fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R;
 
     /// Short lock of a group's bitmap.
     fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R;
@@ -113,6 +117,16 @@ pub struct GroupMut<'a> {
     pub bits: &'a mut [u64],
     /// The rest.
     pub state: &'a mut GroupState,
+}
+
+/// Most inodes that wait to be freed: as many as one record can.
+pub const GONE_MAX: usize = 16;
+
+/// Inodes without links that nobody uses any more, waiting to be freed (`ops::evict`). On the media they are orphans.
+#[derive(Debug, Default)]
+pub struct Gone {
+    /// In no order.
+    pub(in crate::meta) list: [Option<Live>; GONE_MAX],
 }
 
 /// A former metadata block that must not be used again until the cut has passed `seq`.

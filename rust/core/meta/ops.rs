@@ -4,17 +4,19 @@
 //! state.
 //!
 //! `namespace` has those that change directories and attributes, `data` those that give a file blocks or another size, `free` those that take
-//! blocks away. An operation returns an error with nothing changed, or a [`Durable`]:
+//! blocks away, `evict` those that free inodes. An operation returns an error with nothing changed, or a [`Durable`]:
 //! what it did survives a power cut. The caller holds the lock of each inode it passes as `&mut Live`, alone.
 //!
 //! [`Durable`]: super::Durable
 
 mod data;
+mod evict;
 mod free;
 mod namespace;
 
 pub use data::{attach, extend, preallocate, written};
-pub use free::{evict, finish_truncate, punch, truncate};
+pub use evict::evict;
+pub use free::{finish_truncate, punch, truncate};
 pub use namespace::{create, link, rename, rmdir, set_attr, tmpfile, unlink, New, Rename, SetAttr, What};
 
 use super::inode::Live;

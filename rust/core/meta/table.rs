@@ -103,7 +103,8 @@ impl<M: Machine> Volume<M> {
     }
 }
 
-/// Reserves an inode number close to `near`; the inode table grows if there is none.
+/// Reserves an inode number close to `near`. If there is none, those of orphans that wait to be freed come first: the inode table,
+/// which grows otherwise, never shrinks.
 ///
 /// # Errors
 ///
@@ -112,6 +113,7 @@ pub(in crate::meta) fn number<M: Machine>(volume: &Volume<M>, near: u64) -> Resu
     loop {
         let chunks = volume.chunks();
         match volume.reserve_number(near) {
+            Err(Error::NoInodes) if volume.reclaim().is_ok_and(|freed| freed > 0) => {}
             Err(Error::NoInodes) => grow(volume, chunks)?,
             number => return number,
         }

@@ -12,6 +12,7 @@ pub struct State {
     pub lanes: Vec<RefCell<Lane>>,
     pub checkpoint: RefCell<Checkpoint>,
     pub table: RefCell<()>,
+    pub gone: RefCell<Gone>,
     pub groups: Vec<RefCell<(Vec<u64>, GroupState)>>,
     pub limbo: RefCell<(Vec<LimboEntry>, LimboState)>,
     pub inodes: RefCell<(Vec<u64>, Vec<u64>, InodesState)>,
@@ -31,6 +32,7 @@ impl State {
             lanes: (0..geometry.lanes()).map(|_| RefCell::default()).collect(),
             checkpoint: RefCell::default(),
             table: RefCell::default(),
+            gone: RefCell::default(),
             groups: (0..geometry.groups()).map(|_| group()).collect(),
             limbo: RefCell::new((vec![LimboEntry::default(); LIMBO_MIN], LimboState::default())),
             inodes: RefCell::new(inodes),
@@ -177,6 +179,10 @@ impl Machine for &Plain {
     fn table<R>(&self, f: impl FnOnce() -> R) -> R {
         let _guard = self.state.table.borrow_mut();
         f()
+    }
+
+    fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R {
+        f(&mut self.state.gone.borrow_mut())
     }
 
     fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {

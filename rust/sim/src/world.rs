@@ -39,6 +39,7 @@ fn start() {
 pub enum Lock {
     Object(u32),
     Table,
+    Gone,
     Checkpoint,
     Lane(u32),
     Group(u32),
@@ -52,7 +53,8 @@ impl Lock {
         match held {
             Lock::Object(number) => !matches!(self, Lock::Object(other) if other <= number),
             Lock::Table => !matches!(self, Lock::Object(_) | Lock::Table),
-            Lock::Checkpoint => !matches!(self, Lock::Object(_) | Lock::Table | Lock::Checkpoint),
+            Lock::Gone => !matches!(self, Lock::Object(_) | Lock::Table | Lock::Gone),
+            Lock::Checkpoint => !matches!(self, Lock::Object(_) | Lock::Table | Lock::Gone | Lock::Checkpoint),
             Lock::Lane(_) | Lock::Group(_) | Lock::Limbo | Lock::Inodes => false,
         }
     }
@@ -430,6 +432,10 @@ impl Machine for World {
 
     fn table<R>(&self, f: impl FnOnce() -> R) -> R {
         self.locked(Lock::Table, f)
+    }
+
+    fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R {
+        self.locked(Lock::Gone, || self.with(|state| f(&mut state.gone.borrow_mut())))
     }
 
     fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {

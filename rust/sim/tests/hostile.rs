@@ -184,7 +184,7 @@ fn exercise(image: &[u64], rng: &mut Rng) -> Result<bool> {
         from = ino + 1;
         if let Ok(mut live) = inode::load(&volume, ino, None) {
             let _ = match live.orphan() {
-                Orphan::Truncating => ops::finish_truncate(&volume, &mut live),
+                Orphan::Truncating => ops::finish_truncate(&volume, &mut live).map(drop),
                 _ => ops::evict(&volume, live),
             };
         }

@@ -9,7 +9,7 @@ use common::{options, time};
 use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, BLOCK};
 use pfnfs_core::meta::inode::{self, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
 use pfnfs_core::meta::ops::{self, New, What};
-use pfnfs_core::meta::{dir, mkfs, Open, Volume};
+use pfnfs_core::meta::{dir, extent, mkfs, Open, Volume};
 use pfnfs_sim::plain::{Memory, Plain};
 
 fn plain(size: usize, inodes: u64) -> &'static Plain {
@@ -201,12 +201,79 @@ fn stale_generations_are_not_found() {
     driver.apply(&Op::Create(ROOT, b"a".to_vec())).unwrap();
     let old = driver.lives.values().find(|live| live.is_file()).unwrap().clone();
     driver.apply(&Op::Unlink(ROOT, b"a".to_vec())).unwrap();
+    assert_eq!(inode::find(&driver.volume, old.ino(), None).map(drop), Err(Error::NotFound), "it waits to be freed");
+    driver.volume.reclaim().unwrap();
     assert_eq!(inode::load(&driver.volume, old.ino(), None).map(drop), Err(Error::NotFound));
     driver.apply(&Op::Create(ROOT, b"b".to_vec())).unwrap();
     let live = driver.lives.values().find(|live| live.is_file()).unwrap().clone();
     assert_eq!(live.ino(), old.ino(), "the number is used again");
     assert!(inode::load(&driver.volume, live.ino(), Some(live.generation())).is_ok());
     assert_eq!(inode::load(&driver.volume, live.ino(), Some(old.generation())).map(drop), Err(Error::NotFound));
+}
+
+/// What waits to be freed comes back when it is needed: blocks, inode numbers; and at the latest when the volume is closed.
+#[test]
+fn orphans_that_wait_are_freed_when_somebody_needs_what_they_have() {
+    let machine = plain(200 << 10, 4096);
+    let mut driver = Driver::mount(machine).unwrap();
+    driver.apply(&Op::Create(ROOT, b"victim".to_vec())).unwrap();
+    driver.apply(&Op::Create(ROOT, b"taker".to_vec())).unwrap();
+    let [victim, taker] = [b"victim".to_vec(), b"taker".to_vec()].map(|name| driver.model.entries(ROOT)[&name]);
+    driver.apply(&Op::Write(victim, 0, vec![1; BLOCK as usize])).unwrap();
+    let mut size = 0;
+    while driver.apply(&Op::Write(taker, size, vec![2; BLOCK as usize])).is_ok() {
+        size += BLOCK;
+    }
+    driver.apply(&Op::Unlink(ROOT, b"victim".to_vec())).unwrap();
+    assert_eq!(driver.volume.orphans(0), Ok(Some(victim)), "it waits");
+    assert_eq!(driver.volume.space().free, 1);
+    driver.apply(&Op::Write(taker, size, vec![2; BLOCK as usize])).unwrap();
+    assert_eq!(driver.volume.orphans(0), Ok(None));
+    driver.compare();
+
+    driver.apply(&Op::Truncate(taker, 0)).unwrap();
+    driver.apply(&Op::Create(ROOT, b"again".to_vec())).unwrap();
+    let again = driver.model.entries(ROOT)[&b"again".to_vec()];
+    driver.apply(&Op::Unlink(ROOT, b"again".to_vec())).unwrap();
+    assert_eq!(driver.volume.orphans(0), Ok(Some(again)));
+    driver.volume.close().unwrap();
+    let geometry = Geometry::read(&machine).unwrap();
+    assert_eq!(Volume::open(machine, geometry, Open::ReadWrite).unwrap().orphans(0), Ok(None), "closing frees it");
+}
+
+/// The table has one chunk, and its numbers are given out again before it grows.
+#[test]
+fn numbers_that_wait_are_used_before_the_table_grows() {
+    let mut driver = driver(2 << 20, 4096);
+    while driver.model.nodes.len() < 240 {
+        driver.apply(&Op::Create(ROOT, format!("{}", driver.model.nodes.len()).into_bytes())).unwrap();
+    }
+    let free = driver.volume.space().free;
+    for round in 0..5 {
+        driver.apply(&Op::Unlink(ROOT, format!("{}", round + 1).into_bytes())).unwrap();
+        driver.apply(&Op::Create(ROOT, format!("{}", round + 300).into_bytes())).unwrap();
+    }
+    assert!(free - driver.volume.space().free < 10, "a chunk has 16 blocks");
+    driver.compare();
+}
+
+/// An extent can be larger than what one record frees: 60 groups have 7.5 GiB.
+#[test]
+fn an_extent_over_many_groups_is_freed() {
+    let mut driver = driver(9 << 30, 256);
+    for op in [Op::Truncate as fn(u64, u64) -> Op, |ino, _| Op::Unlink(ROOT, format!("{ino}").into_bytes())] {
+        let before = driver.volume.space();
+        driver.apply(&Op::Create(ROOT, b"file".to_vec())).unwrap();
+        let ino = driver.model.entries(ROOT)[&b"file".to_vec()];
+        driver.apply(&Op::Rename(ROOT, b"file".to_vec(), ROOT, format!("{ino}").into_bytes())).unwrap();
+        driver.apply(&Op::Preallocate(ino, 0, 2_200_000)).unwrap();
+        let Ok(extent::Extent::Data { len, .. }) = extent::find(&driver.volume, &driver.lives[&ino], 0) else { panic!() };
+        assert!(len > 61 * 32768, "one extent of {len} blocks");
+        driver.apply(&op(ino, 0)).unwrap();
+        driver.volume.reclaim().unwrap();
+        assert_eq!(driver.volume.space().free, before.free - if driver.lives.contains_key(&ino) { 1 } else { 0 });
+        let _ = driver.apply(&Op::Unlink(ROOT, format!("{ino}").into_bytes()));
+    }
 }
 
 /// An entry gets another name, so that it has the hash of the name it had: then that name is created again, and so on. The

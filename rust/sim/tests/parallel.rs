@@ -116,7 +116,7 @@ impl Worker {
                 self.announce(next);
                 let mut live = self.files.remove(&taken).unwrap();
                 let _ = ops::unlink(&self.volume, &mut self.dir, &taken, &mut live, time(5))?;
-                let _ = ops::evict(&self.volume, live)?;
+                ops::evict(&self.volume, live)?;
             }
             _ => self.announce(next),
         }

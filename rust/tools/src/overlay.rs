@@ -8,7 +8,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 
 use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, Result, BLOCK};
 use pfnfs_core::meta::machine::{
-    Checkpoint, GroupMut, GroupState, InodesMut, InodesState, Lane, LimboEntry, LimboMut, LimboState, Machine,
+    Checkpoint, Gone, GroupMut, GroupState, InodesMut, InodesState, Lane, LimboEntry, LimboMut, LimboState, Machine,
     LIMBO_MIN,
 };
 
@@ -22,6 +22,7 @@ pub struct Overlay<'a> {
     blocks: RefCell<BTreeMap<u64, Vec<u8>>>,
     lanes: Vec<RefCell<Lane>>,
     checkpoint: RefCell<Checkpoint>,
+    gone: RefCell<Gone>,
     groups: Vec<RefCell<(Vec<u64>, GroupState)>>,
     limbo: RefCell<(Vec<LimboEntry>, LimboState)>,
     inodes: RefCell<(Vec<u64>, Vec<u64>, InodesState)>,
@@ -38,6 +39,7 @@ impl<'a> Overlay<'a> {
             blocks: RefCell::default(),
             lanes: (0..geometry.lanes()).map(|_| RefCell::default()).collect(),
             checkpoint: RefCell::default(),
+            gone: RefCell::default(),
             groups: (0..geometry.groups()).map(|_| group()).collect(),
             limbo: RefCell::new((vec![LimboEntry::default(); LIMBO_MIN], LimboState::default())),
             inodes: RefCell::new((
@@ -171,6 +173,10 @@ impl Machine for Overlay<'_> {
 
     fn table<R>(&self, f: impl FnOnce() -> R) -> R {
         f()
+    }
+
+    fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R {
+        f(&mut self.gone.borrow_mut())
     }
 
     fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {

@@ -43,11 +43,17 @@ impl<M: Machine> Volume<M> {
         self.machine.checkpoint(|state| self.advance(state, false))
     }
 
-    /// Refuses every further record, empties the log and says so in the slots. For the unmount.
+    /// Frees the orphans that wait for it, refuses every further record, empties the log and says so in the slots. For the
+    /// unmount.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Volume::checkpoint`]; an orphan that cannot be freed is left to the next mount.
     pub fn close(&self) -> Result {
         if self.read_only {
             return Ok(());
         }
+        let _ = self.reclaim();
         for lane in 0..self.geometry.lanes() {
             self.machine.lane(lane, |lane| lane.closed = true);
         }

@@ -9,7 +9,7 @@ use super::replay::{self, Expected};
 use super::Volume;
 use crate::media::format::{self, Slot};
 use crate::media::{check, Error, Geometry, Pmem, Result};
-use crate::meta::machine::{Checkpoint, Half, InodesState, Lane, LimboState, Machine};
+use crate::meta::machine::{Checkpoint, Gone, Half, InodesState, Lane, LimboState, Machine};
 use crate::meta::walk::{Fix, Problem};
 
 /// How to mount.
@@ -95,6 +95,7 @@ impl<M: Machine> Volume<M> {
         for lane in 0..self.geometry.lanes() {
             self.machine.lane(lane, |lane| *lane = Lane { halves, cut, ..Lane::default() });
         }
+        self.machine.gone(|gone| *gone = Gone::default());
         self.machine.limbo(|limbo| *limbo.state = LimboState::default());
         self.machine.inodes(|inodes| {
             inodes.bits.fill(!0);

@@ -12,13 +12,13 @@ use super::patch::{self, Patch};
 use super::{header_crc, Durable, Volume, HEADER, RECORD_MAX};
 use crate::media::{format, Error, Result, GROUP_BLOCKS, LINE};
 use crate::meta::alloc::Number;
-use crate::meta::machine::Machine;
+use crate::meta::machine::{Machine, GONE_MAX};
 use crate::meta::span::{Blocks, Fresh, Written};
 
 /// Inode numbers that one record can take.
 const TAKEN_MAX: usize = 4;
 /// Inode numbers that one record can free.
-const FREED_MAX: usize = 16;
+const FREED_MAX: usize = GONE_MAX;
 /// Patches that one record can have: the bits of `Stage::limbo`.
 const PATCHES_MAX: u32 = 128;
 /// As many equal bytes separate two patches: fewer cost less than another head.

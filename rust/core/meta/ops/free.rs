@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use super::data::blocks_of;
 use crate::media::format::{self, Inode, Time};
-use crate::media::{Error, Result};
+use crate::media::{Error, Result, GROUP_BLOCKS};
 use crate::meta::change::Change;
 use crate::meta::extent::{self, FILE_BLOCKS};
 use crate::meta::inode::{self, Live, Orphan};
@@ -21,11 +21,12 @@ const CUT_COST: usize = 140;
 
 /// Takes blocks in `from..to` out of the new version of an inode, from the end, as many as one record takes. Returns whether
 /// some are left. Each call makes progress.
-fn cut<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, from: u64, to: u64) -> Result<bool> {
+pub(super) fn cut<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, from: u64, to: u64) -> Result<bool> {
     let geometry = *change.geometry();
     let mut first = true;
     while let Some(whole) = extent::last_within(change, &geometry, raw, from, to)? {
-        let part = whole.part(from, to);
+        // No more than the bits of two groups, however large the extent is.
+        let part = whole.part(from.max(whole.end().min(to).saturating_sub(GROUP_BLOCKS.into())), to);
         if !first {
             let cost = if part == whole { extent::removal_cost(change, raw, whole.file_block)? } else { CUT_COST };
             if change.room() < cost.saturating_add(CUT_COST) {
@@ -118,40 +119,5 @@ pub fn punch<M: Machine>(volume: &Volume<M>, file: &mut Live, blocks: Range<u64>
         if !left {
             return Ok(durable);
         }
-    }
-}
-
-/// Frees an inode without links and all it has. Nobody uses it any more.
-///
-/// # Errors
-///
-/// `Invalid` if it has links; `Corrupt` if a directory has entries. What was freed until an error stays so; the rest is done at
-/// the next mount.
-pub fn evict<M: Machine>(volume: &Volume<M>, live: Live) -> Result<Durable<()>> {
-    let mut live = live;
-    if live.nlink() != 0 {
-        return Err(Error::Invalid("inode with links"));
-    }
-    if live.is_dir() && live.raw.root.get() != 0 {
-        return Err(Error::Corrupt { at: live.at, why: "removed directory with entries" });
-    }
-    loop {
-        let mut stage = Stage::new();
-        let mut change = Change::new(volume, &mut stage);
-        let mut raw = live.raw;
-        if live.is_file() {
-            if cut(&mut change, &mut raw, 0, FILE_BLOCKS)? {
-                inode::stage(&mut change, &live, &mut raw)?;
-                let _durable = change.commit(())?;
-                live.raw = raw;
-                continue;
-            }
-        } else if live.is_symlink() && raw.root.get() != 0 {
-            change.record().free_meta(raw.root.get(), 1)?;
-        }
-        // The slot stays as it is: its bit says that it is free, and its generation is wanted when it is taken again.
-        change.record().orphan(live.ino(), false)?;
-        change.record().free_number(live.ino())?;
-        return change.commit(());
     }
 }

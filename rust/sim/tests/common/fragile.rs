@@ -187,6 +187,10 @@ impl Machine for &Fragile {
         f()
     }
 
+    fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R {
+        f(&mut self.state.gone.borrow_mut())
+    }
+
     fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {
         let mut group = self.state.groups[group as usize].borrow_mut();
         let (bits, state) = &mut *group;
