@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Layer fs: /sys/kernel/debug/pfnfs/DEVICE/ of each mount, for tests and for who wants to know which path his faults took.
-//! `counters` has a name and a number a line (`dax::Counters`), `entries` a line for each entry of each mapping (`dax::show`).
+//! `counters` and `log` have a name and a number a line (`dax::Counters`, `meta::log::Backlog`), `entries` a line for each entry
+//! of each mapping (`dax::show`).
 
 use kernel::debugfs::{Dir, Scope};
 use kernel::fmt;
@@ -13,6 +14,7 @@ use crate::dax;
 use crate::linux::mm::Mapping;
 use crate::linux::sync::Static;
 use crate::linux::vfs::sb::{Handle, Super};
+use crate::meta::log::Backlog;
 
 static ROOT: Static<Option<Dir>> = Static::new(None);
 
@@ -43,6 +45,7 @@ pub(super) fn volume(handle: Arc<Handle<Pfnfs>>, name: &CStr) -> Result<Option<V
     let scope = root.scope(handle, name, |handle, dir| {
         dir.read_callback_file(c"counters", handle, &counters);
         dir.read_callback_file(c"entries", handle, &entries);
+        dir.read_callback_file(c"log", handle, &log);
     });
     Ok(Some(KBox::pin_init(scope, GFP_KERNEL)?))
 }
@@ -56,6 +59,13 @@ fn with(handle: &Handle<Pfnfs>, show: impl FnOnce(&Super<Pfnfs>) -> fmt::Result)
 
 fn counters(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     with(handle, |sb| sb.data().counters.show(f))
+}
+
+fn log(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    with(handle, |sb| {
+        let Backlog { drawn, cut, waiting } = sb.data().volume().backlog();
+        writeln!(f, "drawn {drawn}\ncut {cut}\nwaiting {waiting}")
+    })
 }
 
 fn entries(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,7 @@ mod medium;
 mod mount;
 mod namei;
 mod reserve;
+mod tidy;
 mod write;
 
 use crate::linux::vfs;

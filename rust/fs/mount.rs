@@ -17,11 +17,13 @@ use super::error::errno;
 use super::inode::{self, State};
 use super::machine::Machine;
 use super::medium::Medium;
+use super::tidy::Tidy;
 use super::{debug, export, map};
 use crate::dax;
 use crate::dev::{self, Device, Source};
 use crate::linux::dax::Devt;
 use crate::linux::errno::EUCLEAN;
+use crate::linux::periodic::Periodic;
 use crate::linux::ratelimit;
 use crate::linux::vfs::context::Log;
 use crate::linux::vfs::inode::{Cleared, Evicting};
@@ -56,6 +58,9 @@ pub(crate) struct Mounted {
     /// What debugfs shows; without it if there was no memory for that.
     #[pin]
     debug: Mutex<Option<debug::Volume>>,
+    /// What is done in the background.
+    #[pin]
+    tidy: Periodic<Tidy>,
     /// Mounted in a way that does not allow a change to read-write.
     fixed_read_only: Atomic<u32>,
 }
@@ -99,7 +104,7 @@ impl Mounted {
     }
 
     /// Everything that was said to be done stays done without a replay, and what was given up is free.
-    fn settle(&self) -> Result {
+    pub(super) fn settle(&self) -> Result {
         if let Err(e) = self.volume.reclaim() {
             // What cannot be freed now is tried again by the next mount.
             let _ = self.fail(0, e);
@@ -254,6 +259,7 @@ impl vfs::Type for Pfnfs {
                 claim <- new_mutex!(Some(claim), "pfnfs_claim"),
                 counters: dax::Counters::default(),
                 debug <- new_mutex!(None, "pfnfs_debug"),
+                tidy <- Tidy::new(),
                 fixed_read_only: Atomic::new(fixed.into()),
             }),
             GFP_KERNEL,
@@ -274,10 +280,12 @@ impl vfs::Type for Pfnfs {
         }
         let watch = Arc::new(Watch(sb.handle()), GFP_KERNEL)?;
         *mounted.debug.lock() = debug::volume(sb.handle(), key.name())?;
+        let handle = sb.handle();
         let sb = sb.root(root)?;
         if let Some(claim) = &*mounted.claim.lock() {
             claim.hold(watch).inspect_err(|_| log.error(fmt!("the device is being removed")))?;
         }
+        Tidy::start(&mounted.tidy, handle);
         Ok(sb)
     }
 
@@ -332,6 +340,7 @@ impl vfs::Type for Pfnfs {
 
     fn put_super(sb: &sb::Super<Self>) {
         let mounted = sb.data();
+        mounted.tidy.stop();
         if let Err(e) = mounted.volume.close() {
             // The next mount replays what is in the log.
             let _ = mounted.fail(0, e);

@@ -14,6 +14,7 @@ pub(crate) mod mm;
 pub(crate) mod nd;
 pub(crate) mod nofs;
 pub(crate) mod pagemap;
+pub(crate) mod periodic;
 pub(crate) mod pmem;
 pub(crate) mod random;
 pub(crate) mod ratelimit;

@@ -8,6 +8,7 @@
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include <linux/writeback.h>
 #include <linux/mutex.h>
 #include <linux/nd.h>
@@ -255,6 +256,28 @@ void pfnfs_start_intwrite(struct super_block *sb)
 void pfnfs_end_intwrite(struct super_block *sb)
 {
 	sb_end_intwrite(sb);
+}
+
+/* @sb's s_umount is held, so that this stays true or false. */
+bool pfnfs_super_frozen(struct super_block *sb)
+{
+	return sb->s_writers.frozen != SB_UNFROZEN;
+}
+
+void pfnfs_init_delayed_work(struct delayed_work *work, void (*fn)(struct work_struct *))
+{
+	static_assert(offsetof(struct delayed_work, work) == 0);
+	INIT_DELAYED_WORK(work, fn);
+}
+
+void pfnfs_mod_delayed_work(struct delayed_work *work, unsigned int ms)
+{
+	mod_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
+}
+
+void pfnfs_queue_delayed_work(struct delayed_work *work, unsigned int ms)
+{
+	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
 }
 
 void pfnfs_down_write_nested(struct rw_semaphore *sem, unsigned int subclass)

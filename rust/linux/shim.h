@@ -73,8 +73,15 @@ unsigned int pfnfs_nofs_save(void);
 void pfnfs_nofs_restore(unsigned int flags);
 void pfnfs_start_intwrite(struct super_block *sb);
 void pfnfs_end_intwrite(struct super_block *sb);
+bool pfnfs_super_frozen(struct super_block *sb);
 struct rw_semaphore;
 void pfnfs_down_write_nested(struct rw_semaphore *sem, unsigned int subclass);
+
+struct delayed_work;
+struct work_struct;
+void pfnfs_init_delayed_work(struct delayed_work *work, void (*fn)(struct work_struct *));
+void pfnfs_mod_delayed_work(struct delayed_work *work, unsigned int ms);
+void pfnfs_queue_delayed_work(struct delayed_work *work, unsigned int ms);
 
 /* --- dax --- */
 struct address_space;

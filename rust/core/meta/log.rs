@@ -23,6 +23,7 @@ use super::machine::{Gone, GroupMut, Half, InodesMut, Lane, LimboMut, Machine};
 use crate::media::{format, Error, Geometry, Pmem, Result, LINE};
 use crate::plat::crc32c;
 
+pub use checkpoint::Backlog;
 pub use open::Open;
 pub use record::{Record, Stage};
 

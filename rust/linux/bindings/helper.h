@@ -41,6 +41,7 @@
 #include <linux/statfs.h>
 #include <linux/uio.h>
 #include <linux/uuid.h>
+#include <linux/workqueue.h>
 #include <linux/writeback.h>
 #include <linux/xattr.h>
 

@@ -113,6 +113,12 @@ impl<T: Type> Super<T> {
         Writing(self)
     }
 
+    /// Whether it is frozen. To be asked in [`Handle::with`] only, within which that does not change.
+    pub(crate) fn is_frozen(&self) -> bool {
+        // SAFETY: It is live.
+        unsafe { bindings::pfnfs_super_frozen(self.as_raw()) }
+    }
+
     /// Writes out all dirty inodes and waits.
     pub(crate) fn sync_inodes(&self) {
         // SAFETY: It is live; `s_umount` is taken around it as `sync_inodes_sb` demands.
@@ -152,6 +158,19 @@ impl<T: Type> Handle<T> {
             }
             drop(guard);
             kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
+        }
+    }
+
+    /// As [`Handle::with`], but gives up where that waits: the super block is being unmounted, remounted or frozen.
+    pub(crate) fn try_with(&self, f: impl FnOnce(&Super<T>)) {
+        let guard = self.sb.lock();
+        let Some(Pointer(sb)) = &*guard else { return };
+        // SAFETY: As in `with`.
+        unsafe {
+            if bindings::pfnfs_super_trylock(sb.as_ptr()) {
+                f(Super::from_raw(sb.as_ptr()));
+                bindings::pfnfs_super_unlock(sb.as_ptr());
+            }
         }
     }
 

@@ -138,7 +138,7 @@ fn fill(size: usize, inodes: u64, expected: Error, bytes: usize) {
         driver.compare();
     }
     driver.apply(&Op::Unlink(ROOT, b"dir".to_vec())).unwrap();
-    driver.volume.checkpoint().unwrap();
+    driver.volume.reclaim().unwrap();
     let summary = driver.check().unwrap();
     assert_eq!((summary.inodes, summary.entries), (1, 0));
     let nodes = driver.lives[&ROOT].blocks();

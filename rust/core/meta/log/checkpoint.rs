@@ -30,7 +30,31 @@ pub(super) fn write_slots(media: &impl PmemMut, geometry: &Geometry, mut slot: S
     Ok(())
 }
 
+/// What there is to do before nothing is left in the log. Not a snapshot while others work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Sequence of the last record.
+    pub drawn: u64,
+    /// Records up to this one are no longer needed, and the media say so.
+    pub cut: u64,
+    /// Inodes that wait to be freed.
+    pub waiting: u64,
+}
+
+impl Backlog {
+    /// Whether a checkpoint would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.drawn == self.cut && self.waiting == 0
+    }
+}
+
 impl<M: Machine> Volume<M> {
+    /// How far the log is ahead of the checkpoint.
+    pub fn backlog(&self) -> Backlog {
+        let cut = self.machine.checkpoint(|state| state.cut);
+        Backlog { drawn: self.machine.drawn(), cut, waiting: self.waiting().0 }
+    }
+
     /// Makes every record so far superfluous. On return the log holds at most records that were drawn meanwhile.
     ///
     /// # Errors
