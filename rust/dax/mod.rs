@@ -33,7 +33,7 @@ pub(crate) use self::clean::clean;
 pub(crate) use self::count::Counters;
 pub(crate) use self::failure::fail;
 pub(crate) use self::populate::Populator;
-pub(crate) use self::remove::{evict, fill_holes, kill, populated, remove, Unmapped};
+pub(crate) use self::remove::{evict, fill_holes, kill, populated, remove, try_empty, Unmapped};
 pub(crate) use self::show::show;
 
 /// What this layer keeps of one inode; a part of the file system's inode.

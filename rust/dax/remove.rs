@@ -56,7 +56,8 @@ pub(crate) fn remove(mapping: &Mapping, pages: Range<u64>) -> Result<Unmapped<'_
 }
 
 /// Takes all entries out of the mapping of an inode that nobody can reach. `keep`: what is in them must become durable.
-/// Waits for pins, for as long as they last: the blocks may be another file's next.
+/// Waits for pins, for as long as they last: the blocks may be another file's next. Who could be the one that he waits for does
+/// not evict such an inode (`Mapping::may_be_pinned`).
 pub(crate) fn evict<'a, T: Type>(inode: &Evicting<'a, T>, keep: bool) -> Result<Unmapped<'a>> {
     let exclusive = Mapping::evicting(inode);
     let mapping = exclusive.mapping();
@@ -67,6 +68,13 @@ pub(crate) fn evict<'a, T: Type>(inode: &Evicting<'a, T>, keep: bool) -> Result<
     let site = Site::of(mapping)?;
     site.drain(&exclusive, keep)?;
     Ok(Unmapped { _exclusive: exclusive, pages: 0..u64::MAX })
+}
+
+/// Takes all entries out of the mapping of an inode that nobody uses, if no page is pinned. What is in them need not become durable.
+pub(crate) fn try_empty(mapping: &Mapping) {
+    if mapping.exclusive().empty(0..u64::MAX) {
+        trace::remove(mapping, &(0..u64::MAX));
+    }
 }
 
 /// The device is going away, and [`super::Media::is_alive`] says so: makes all durable that can be, and takes all entries out.

@@ -17,7 +17,7 @@ use super::error::errno;
 use super::inode::{self, State};
 use super::machine::Machine;
 use super::medium::Medium;
-use super::tidy::Tidy;
+use super::tidy::{self, Tidy};
 use super::{debug, export, map};
 use crate::dax;
 use crate::dev::{self, Device, Source};
@@ -74,6 +74,11 @@ impl Mounted {
     /// The device.
     pub(super) fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What is done in the background.
+    pub(super) fn tidy(&self) -> &Periodic<Tidy> {
+        &self.tidy
     }
 
     /// The device's name, for messages.
@@ -312,6 +317,9 @@ impl vfs::Type for Pfnfs {
 
     fn sync(sb: &sb::Super<Self>, wait: bool) -> Result {
         // Names and sizes are durable already; this only shortens the next mount.
+        if wait {
+            tidy::release(sb);
+        }
         if wait && !sb.data().is_dead() {
             sb.data().settle()
         } else {
@@ -340,7 +348,6 @@ impl vfs::Type for Pfnfs {
 
     fn put_super(sb: &sb::Super<Self>) {
         let mounted = sb.data();
-        mounted.tidy.stop();
         if let Err(e) = mounted.volume.close() {
             // The next mount replays what is in the log.
             let _ = mounted.fail(0, e);
@@ -350,6 +357,14 @@ impl vfs::Type for Pfnfs {
         }
         let claim = mounted.claim.lock().take();
         drop(claim);
+    }
+
+    fn keep(inode: &vfs::Inode<Self>) -> bool {
+        tidy::keep(inode)
+    }
+
+    fn leave(sb: &sb::Super<Self>) {
+        sb.data().tidy.stop();
     }
 
     fn write_inode(inode: &vfs::Inode<Self>) -> Result {

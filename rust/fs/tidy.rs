@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer fs: what is done in the background while a volume is mounted for writing: orphans that wait are freed, and the log is
-//! emptied. So the next mount has less to replay, and space comes back also if nobody asks for it. Nothing is stored when there
-//! is nothing to do, or while the file system is frozen.
+//! Layer fs: what is done in the background while a volume is mounted. Files without a name are evicted when nothing holds their
+//! pages any more; orphans that wait are freed, and the log is emptied. So space comes back also if nobody asks for it, and the next
+//! mount has less to replay. Nothing is stored when there is nothing to do, or while the file system is frozen.
 
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 
+use super::inode::Inode;
 use super::mount::Pfnfs;
+use crate::dax;
+use crate::linux::mm::Mapping;
 use crate::linux::periodic::{Periodic, Task};
 use crate::linux::vfs::sb::{Handle, Super};
 
 /// Milliseconds between two looks.
 const PERIOD: u32 = 5000;
+/// The same while a file waits for those who hold its pages.
+const RETRY: u32 = 50;
 
 /// The task of a mount.
 pub(super) struct Tidy(SetOnce<Arc<Handle<Pfnfs>>>);
@@ -39,9 +44,29 @@ impl Task for Tidy {
     }
 }
 
+/// Whether an inode that nobody uses has to be kept: pages of it are pinned, and who has pinned them may be the one who lets go of
+/// the file, and would wait for himself. Its blocks cannot be freed before. Under a spinlock.
+pub(super) fn keep(i: &Inode) -> bool {
+    let keep = i.is_file() && i.links() == 0 && !i.is_bad() && Mapping::of(i).may_be_pinned();
+    if keep {
+        i.sb().data().tidy().after(RETRY);
+    }
+    keep
+}
+
+/// Evicts files that were kept, and whose pages nobody has any more. `s_umount` is held.
+pub(super) fn release(sb: &Super<Pfnfs>) {
+    // An eviction waits for a thaw, which needs `s_umount`.
+    if !sb.is_frozen() {
+        // `keep` looks at each again.
+        sb.release_kept(|i| dax::try_empty(Mapping::of(i)));
+    }
+}
+
 fn tidy(sb: &Super<Pfnfs>) {
     let mounted = sb.data();
-    if sb.read_only() || sb.is_frozen() || mounted.is_dead() || mounted.volume().backlog().is_empty() {
+    release(sb);
+    if sb.is_frozen() || sb.read_only() || mounted.is_dead() || mounted.volume().backlog().is_empty() {
         return;
     }
     // What is wrong is in the log; who waits for durability finds out himself.

@@ -68,7 +68,8 @@ impl<T: Task> Periodic<T> {
     unsafe extern "C" fn run(work: *mut bindings::work_struct) {
         // SAFETY: By the function's contract `work` is the first member of a `delayed_work` (C asserts it) in a `Periodic<T>`,
         // which is there until the work item has ended.
-        let this = unsafe { &*kernel::container_of!(Opaque::cast_from(work.cast::<bindings::delayed_work>()), Self, work) };
+        let this =
+            unsafe { &*kernel::container_of!(Opaque::cast_from(work.cast::<bindings::delayed_work>()), Self, work) };
         let ms = this.task.run();
         // SAFETY: As in `after`. It leaves a time alone that was asked for meanwhile.
         unsafe { bindings::pfnfs_queue_delayed_work(this.work.get(), ms) };

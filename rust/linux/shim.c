@@ -258,6 +258,29 @@ void pfnfs_end_intwrite(struct super_block *sb)
 	sb_end_intwrite(sb);
 }
 
+bool pfnfs_inode_drops(struct inode *inode)
+{
+	return inode_generic_drop(inode);
+}
+
+/* Whether an inode that ->drop_inode does not want to be dropped stays. */
+bool pfnfs_inode_stays(struct inode *inode)
+{
+	return (inode->i_sb->s_flags & SB_ACTIVE) && !(inode_state_read(inode) & I_DONTCACHE);
+}
+
+/* From ->drop_inode, which has i_lock: a reference for an inode that has none, and back. */
+void pfnfs_inode_hold_locked(struct inode *inode)
+{
+	__iget(inode);
+}
+
+void pfnfs_inode_unhold_locked(struct inode *inode)
+{
+	lockdep_assert_held(&inode->i_lock);
+	atomic_dec(&inode->i_count);
+}
+
 /* @sb's s_umount is held, so that this stays true or false. */
 bool pfnfs_super_frozen(struct super_block *sb)
 {

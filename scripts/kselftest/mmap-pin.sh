@@ -3,7 +3,7 @@
 # Pages that the kernel holds (pipes, direct I/O) while the file is truncated, removed or unmounted: everybody waits for
 # the pin and nobody longer, also while other processes keep touching the mapping.
 . ./lib.sh
-plan 21
+plan 30
 
 check "a fresh file system is mounted" fresh
 cd /mnt || exit 1
@@ -21,6 +21,13 @@ else
 fi
 check "who waits for a pin can be killed" pin kill f
 check "pinned bytes outlive the file" pin unlink f g
+if [ $FS = pfnfs ]; then
+	# ext4 and xfs hang here as well.
+	check "who pins pages and lets go of the file last does not wait for himself" pin self f g
+	check "nor does who ends with pinned pages" pin exit f
+else
+	for i in 1 2; do ktap_test_skip "who pins pages and lets go last"; done
+fi
 check "no pin for ever" pin uring f
 
 if modprobe brd rd_nr=1 rd_size=65536 2>/dev/null; then
@@ -40,6 +47,20 @@ rm -f f g
 same "nothing is lost" "$before" "$(free)"
 
 cd /
+# A pinned file without a name, and the blocks it has, last until the pin goes; also over an unmount.
+pin hold-unlinked /mnt/held /tmp/held >/tmp/hold.out 2>&1 &
+holder=$!
+check "a pin without file, name and mapping" within 10 test -e /tmp/held
+umount /mnt &
+unmounter=$!
+sleep 1
+check "umount waits for it" test -d /proc/$unmounter
+rm /tmp/held
+check "the pin goes" wait $holder
+check "and umount ends" sh -c "for i in \$(seq 200); do [ -d /proc/$unmounter ] || exit 0; sleep 0.1; done; exit 1"
+check "mount" mount_fs
+same "nothing is lost" "$before" "$(free)"
+
 pin hold /mnt/held /tmp/held >/tmp/hold.out 2>&1 &
 holder=$!
 check "a pin without file and mapping" within 10 test -e /tmp/held
@@ -52,5 +73,6 @@ check "the pin goes" wait $holder
 check "and umount ends" sh -c "for i in \$(seq 200); do [ -d /proc/$unmounter ] || exit 0; sleep 0.1; done; exit 1"
 check "nothing is mounted" sh -c '! grep -q " /mnt " /proc/mounts'
 check "mount" mount_fs
+same "nothing is lost then either" "$before" "$(rm /mnt/held; free)"
 check "unmount" umount /mnt
 done_testing

@@ -183,10 +183,67 @@ static int do_kill(char **argv)
 	return 0;
 }
 
+/* Write zeroes, or so, until nothing is free any more. */
+static void fill_up(const char *name)
+{
+	unsigned char block[16 * PAGE];
+	int fd = must(open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+
+	memset(block, 0x77, sizeof(block));
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	expect(errno == ENOSPC);
+	must(close(fd));
+}
+
+/*
+ * self FILE OTHER: who has pinned pages lets go of the file himself, last and without a name. He does not wait for himself,
+ * as he would in ext4 and xfs. Another file takes all space meanwhile: the pinned bytes are not overwritten.
+ */
+static int do_self(char **argv)
+{
+	pid_t child = must(fork());
+
+	if (!child) {
+		int fd = make_file(argv[0], 4 * HUGE, true);
+		unsigned char *p = map_shared(fd, 4 * HUGE);
+		struct pin pin;
+
+		fill(p, 26, 0, 4 * HUGE);
+		pin = pin_pages(p + HUGE - 4 * PAGE, 8 * PAGE);
+		must(munmap(p, 4 * HUGE));
+		must(unlink(argv[0]));
+		must(close(fd));
+		fill_up(argv[1]);
+		release(&pin, 26, HUGE - 4 * PAGE);
+		exit(0);
+	}
+	expect_end(child, "who lets go of what he has pinned");
+	must(unlink(argv[1]));
+	return 0;
+}
+
+/* exit FILE: the same, by ending: the file goes before the pipe that has its pages. */
+static int do_exit(char **argv)
+{
+	pid_t child = must(fork());
+
+	if (!child) {
+		int fd = make_file(argv[0], 2 * HUGE, true);
+		unsigned char *p = map_shared(fd, 2 * HUGE);
+
+		fill(p, 27, 0, 2 * HUGE);
+		pin_pages(p, 8 * PAGE);
+		must(unlink(argv[0]));
+		_exit(0);
+	}
+	expect_end(child, "who ends with pinned pages");
+	return 0;
+}
+
 /*
  * unlink FILE OTHER: the last name, descriptor and mapping go while a page is pinned; another file is written meanwhile,
- * to the last free block. The pinned bytes are not overwritten. It is another process that lets go of the file last: who
- * holds the pin himself would wait for himself, as on every file system with DAX.
+ * to the last free block. The pinned bytes are not overwritten. It is another process that lets go of the file last.
  */
 static int do_unlink(char **argv)
 {
@@ -228,7 +285,7 @@ static int do_unlink(char **argv)
 }
 
 /* hold FILE FLAG: pin a page, let go of file and mapping, create FLAG, keep the pin until FLAG is gone. */
-static int do_hold(char **argv)
+static int hold(char **argv, bool unlinked)
 {
 	int fd = make_file(argv[0], 2 * HUGE, true);
 	unsigned char *p = map_shared(fd, 2 * HUGE);
@@ -237,12 +294,24 @@ static int do_hold(char **argv)
 	fill(p, 24, 0, 2 * HUGE);
 	pin = pin_pages(p + 3 * PAGE, 2 * PAGE);
 	must(munmap(p, 2 * HUGE));
+	if (unlinked)
+		must(unlink(argv[0]));
 	must(close(fd));
 	must(close(must(open(argv[1], O_CREAT | O_WRONLY, 0600))));
 	while (access(argv[1], F_OK) == 0)
 		usleep(20000);
 	release(&pin, 24, 3 * PAGE);
 	return 0;
+}
+
+static int do_hold(char **argv)
+{
+	return hold(argv, false);
+}
+
+static int do_hold_unlinked(char **argv)
+{
+	return hold(argv, true);
 }
 
 /* direct FILE DEVICE: O_DIRECT of another device into the mapping and from it, at either size of page, in holes, after fsync. */
@@ -333,8 +402,9 @@ static int do_uring(char **argv)
 
 static const struct command commands[] = {
 	{ "truncate", 3, do_truncate }, { "loop", 1, do_loop }, { "kill", 1, do_kill },
-	{ "unlink", 2, do_unlink }, { "hold", 2, do_hold }, { "direct", 2, do_direct },
-	{ "direct-race", 3, do_direct_race }, { "uring", 1, do_uring },
+	{ "unlink", 2, do_unlink }, { "self", 2, do_self }, { "exit", 1, do_exit },
+	{ "hold", 2, do_hold }, { "hold-unlinked", 2, do_hold_unlinked },
+	{ "direct", 2, do_direct }, { "direct-race", 3, do_direct_race }, { "uring", 1, do_uring },
 };
 
 int main(int argc, char **argv)

@@ -132,28 +132,40 @@ impl Mapping {
         unsafe { bindings::unmap_mapping_pages(self.as_raw(), pages.start as c_ulong, nr as c_ulong, false) };
     }
 
+    /// Whether a page of it is in use, or there are so many that nobody should look at all under a spinlock. Does not sleep. Of an
+    /// inode that nobody can reach: `false` stays so.
+    pub(crate) fn may_be_pinned(&self) -> bool {
+        const FEW: usize = 8192;
+        !self.is_empty() && self.are_unreferenced(&mut 0, u64::MAX, FEW) != Some(true)
+    }
+
     /// Whether no page of the entries in `pages` has a reference.
     fn is_unreferenced(&self, pages: &Range<u64>) -> bool {
         /// Entries to look at before interrupts get their turn.
         const BATCH: usize = 1024;
         let mut from = pages.start;
         loop {
-            let looked = Cursor::with(self, from, Order::Page, |c| {
-                for looked in 0..BATCH {
-                    let Some(entry) = c.find(pages.end) else { return Some(looked) };
-                    from = c.index(entry).saturating_add(entry.pages());
-                    if matches!(entry, Entry::Pfn(frame) if !folio::is_unreferenced(frame)) {
-                        return None;
-                    }
-                }
-                Some(BATCH)
-            });
-            match looked {
-                Ok(Some(BATCH)) => {}
-                Ok(Some(_)) => return true,
-                _ => return false,
+            match self.are_unreferenced(&mut from, pages.end, BATCH) {
+                Some(false) => {}
+                all => return all.is_some(),
             }
         }
+    }
+
+    /// Looks at up to `most` entries from `*from` on, and moves it behind them. Says whether these were all; `None`: a page of them
+    /// has a reference.
+    fn are_unreferenced(&self, from: &mut u64, end: u64, most: usize) -> Option<bool> {
+        let looked = Cursor::with(self, *from, Order::Page, |c| {
+            for _ in 0..most {
+                let Some(entry) = c.find(end) else { return Some(true) };
+                *from = c.index(entry).saturating_add(entry.pages());
+                if matches!(entry, Entry::Pfn(frame) if !folio::is_unreferenced(frame)) {
+                    return None;
+                }
+            }
+            Some(false)
+        });
+        looked.unwrap_or(None)
     }
 
     /// Marks the dirty entries in `pages` as to be cleaned.

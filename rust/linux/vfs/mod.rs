@@ -19,6 +19,7 @@ pub(crate) mod dir;
 pub(crate) mod export;
 pub(crate) mod file;
 pub(crate) mod inode;
+mod kept;
 pub(crate) mod kiocb;
 pub(crate) mod path;
 pub(crate) mod sb;
@@ -99,6 +100,13 @@ pub(crate) trait Type: Sized + Send + Sync + 'static {
 
     /// `mount -o remount`: the mount becomes read-only or read-write.
     fn remount(sb: &sb::Super<Self>, read_only: bool, log: &context::Log<'_>) -> Result;
+
+    /// Whether an inode that nobody uses any more, and that would be evicted now, is to be kept until
+    /// [`sb::Super::release_kept`]. Runs under a spinlock.
+    fn keep(inode: &Inode<Self>) -> bool;
+
+    /// Unmount begins, nobody uses the file system: inodes are no longer kept, whatever their eviction has to wait for.
+    fn leave(sb: &sb::Super<Self>);
 
     /// Unmount: no inode is left. [`Type::Super`] is dropped when it returns; what is given back by then is found
     /// free by the next mount.

@@ -18,6 +18,7 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::types::Opaque;
 
 use super::inode::{self, Cached, Inode};
+use super::kept::List;
 use super::slab::Cache;
 use super::{Ops, Type};
 use crate::linux::bindings;
@@ -27,11 +28,12 @@ pub(super) struct Mount<T: Type> {
     pub(super) key: T::Key,
     data: UnsafeCell<Option<Arc<T::Super>>>,
     handle: UnsafeCell<Option<Arc<Handle<T>>>>,
+    kept: List<T>,
 }
 
 impl<T: Type> Mount<T> {
     pub(super) fn new(key: T::Key) -> Self {
-        Self { key, data: UnsafeCell::new(None), handle: UnsafeCell::new(None) }
+        Self { key, data: UnsafeCell::new(None), handle: UnsafeCell::new(None), kept: List::new() }
     }
 }
 
@@ -119,6 +121,11 @@ impl<T: Type> Super<T> {
         unsafe { bindings::pfnfs_super_frozen(self.as_raw()) }
     }
 
+    /// Lets go of the inodes that [`Type::keep`] has kept, after a call of `f` for each: those that must wait on are kept again.
+    pub(crate) fn release_kept(&self, f: impl Fn(&Inode<T>)) {
+        self.mount().kept.release(false, f);
+    }
+
     /// Writes out all dirty inodes and waits.
     pub(crate) fn sync_inodes(&self) {
         // SAFETY: It is live; `s_umount` is taken around it as `sync_inodes_sb` demands.
@@ -161,9 +168,10 @@ impl<T: Type> Handle<T> {
         }
     }
 
-    /// As [`Handle::with`], but gives up where that waits: the super block is being unmounted, remounted or frozen.
+    /// As [`Handle::with`], but gives up where that waits: the super block is being unmounted, remounted or frozen, or another call
+    /// is under way.
     pub(crate) fn try_with(&self, f: impl FnOnce(&Super<T>)) {
-        let guard = self.sb.lock();
+        let Some(guard) = self.sb.try_lock() else { return };
         let Some(Pointer(sb)) = &*guard else { return };
         // SAFETY: As in `with`.
         unsafe {
@@ -330,6 +338,7 @@ impl<T: Type> Table<T> {
         destroy_inode: Some(Cache::<T>::destroy_inode),
         free_inode: Some(Cache::<T>::free_inode),
         write_inode: Some(Self::write_inode),
+        drop_inode: Some(Self::drop_inode),
         evict_inode: Some(Self::evict_inode),
         put_super: Some(Self::put_super),
         sync_fs: Some(Self::sync_fs),
@@ -345,6 +354,13 @@ impl<T: Type> Table<T> {
     pub(super) unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
         // SAFETY: `sget_fc` has put our `Mount` there.
         let mount = unsafe { (*sb).s_fs_info };
+        // SAFETY: As above; nobody but the VFS uses the super block now.
+        unsafe {
+            if !(*sb).s_root.is_null() {
+                T::leave(Super::from_raw(sb));
+            }
+            (*mount.cast::<Mount<T>>()).kept.release(true, |_| ());
+        }
         // SAFETY: By the function's contract. After it no `test` of `get_tree` sees the super block.
         unsafe { bindings::kill_anon_super(sb) };
         // SAFETY: From `KBox::into_raw` in `get_tree`; nobody else can reach it now.
@@ -364,6 +380,19 @@ impl<T: Type> Table<T> {
     ) -> c_int {
         // SAFETY: By the function's contract.
         from_result(|| T::write_inode(unsafe { Inode::from_raw(inode) }).map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS when the last reference has gone, with `i_lock` held.
+    unsafe extern "C" fn drop_inode(inode: *mut bindings::inode) -> c_int {
+        // SAFETY: By the function's contract.
+        unsafe {
+            let i = Inode::<T>::from_raw(inode);
+            let drop = bindings::pfnfs_inode_drops(inode);
+            let keep = || bindings::pfnfs_inode_stays(inode) && T::keep(i) && i.sb().mount().kept.keep(inode);
+            (drop && !keep()).into()
+        }
     }
 
     /// # Safety

@@ -10,6 +10,7 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 
 use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
 use kernel::types::Opaque;
 
 use super::{Registration, Type};
@@ -19,6 +20,8 @@ use crate::linux::bindings;
 #[repr(C)]
 pub(super) struct Slot<T: Type> {
     inode: Opaque<bindings::inode>,
+    /// The next one in the list of [`super::kept`].
+    pub(super) next: Atomic<*mut bindings::inode>,
     pub(super) data: UnsafeCell<MaybeUninit<T::Inode>>,
 }
 
@@ -60,7 +63,9 @@ impl<T: Type> Cache<T> {
         if slot.is_null() {
             return ptr::null_mut();
         }
-        // SAFETY: A fresh slot; the part is pinned, as the slot stays where it is until it is freed.
+        // SAFETY: A fresh slot.
+        unsafe { (&raw mut (*slot).next).write(Atomic::new(ptr::null_mut())) };
+        // SAFETY: As above; the part is pinned, as the slot stays where it is until it is freed.
         match unsafe { T::inode().__pinned_init((*slot).data.get().cast()) } {
             Ok(()) => slot.cast(),
             Err(never) => match never {},

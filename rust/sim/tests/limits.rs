@@ -267,7 +267,9 @@ fn an_extent_over_many_groups_is_freed() {
         let ino = driver.model.entries(ROOT)[&b"file".to_vec()];
         driver.apply(&Op::Rename(ROOT, b"file".to_vec(), ROOT, format!("{ino}").into_bytes())).unwrap();
         driver.apply(&Op::Preallocate(ino, 0, 2_200_000)).unwrap();
-        let Ok(extent::Extent::Data { len, .. }) = extent::find(&driver.volume, &driver.lives[&ino], 0) else { panic!() };
+        let Ok(extent::Extent::Data { len, .. }) = extent::find(&driver.volume, &driver.lives[&ino], 0) else {
+            panic!()
+        };
         assert!(len > 61 * 32768, "one extent of {len} blocks");
         driver.apply(&op(ino, 0)).unwrap();
         driver.volume.reclaim().unwrap();
