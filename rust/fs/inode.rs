@@ -16,6 +16,7 @@ use crate::dax;
 use crate::linux::rwsem::{new_rwsem, ReadGuard, RwSem, WriteGuard};
 use crate::linux::vfs::inode::{Attr, Cached, Cleared, Evicting, Kind, NewInode, Time};
 use crate::linux::vfs::sb::Super;
+use crate::linux::vfs::spare::Spare;
 use crate::linux::{nofs, vfs};
 use crate::media::format;
 use crate::meta::inode::{self, Live, Orphan};
@@ -155,13 +156,13 @@ pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Resul
     }
 }
 
-/// The inode that an operation of the core has just made.
-pub(super) fn made(sb: &Super<Pfnfs>, live: Live) -> Result<ARef<Inode>> {
-    Ok(match sb.iget(live.ino())? {
+/// The inode that an operation of the core has just made. It was allocated before: the file exists, and nothing can fail any more.
+pub(super) fn made(spare: Spare<Pfnfs>, live: Live) -> ARef<Inode> {
+    match spare.insert(live.ino()) {
         Cached::New(new) => fill(new, live),
         // Found by a file handle meanwhile.
         Cached::Live(i) => i,
-    })
+    }
 }
 
 /// Brings the VFS's copy of an inode up to date with the core's: links, size of a directory, mtime and ctime.

@@ -27,6 +27,7 @@ struct Names;
 /// Makes an inode with a name.
 fn make(dir: &Locked<'_>, d: Negative<'_, Pfnfs>, new: &ops::New<'_>) -> Result<Made> {
     let mounted = dir.sb().data();
+    let spare = dir.sb().spare()?;
     let live = {
         let mut guard = inode::alone(dir);
         let parent = guard.get()?;
@@ -35,7 +36,7 @@ fn make(dir: &Locked<'_>, d: Negative<'_, Pfnfs>, new: &ops::New<'_>) -> Result<
         inode::refresh(dir, parent);
         live
     };
-    Ok(d.instantiate(inode::made(dir.sb(), live)?))
+    Ok(d.instantiate(inode::made(spare, live)))
 }
 
 fn new<'a>(dir: &Inode, o: Owner, what: What<'a>) -> ops::New<'a> {
@@ -97,9 +98,10 @@ impl Operations for Names {
 
     fn tmpfile(dir: &Inode, o: Owner) -> Result<ARef<Inode>> {
         let mounted = dir.sb().data();
+        let spare = dir.sb().spare()?;
         let live = ops::tmpfile(mounted.volume(), dir.ino(), &new(dir, o, What::File))
             .map_err(|e| mounted.fail(dir.ino(), e))?;
-        inode::made(dir.sb(), live.reply())
+        Ok(inode::made(spare, live.reply()))
     }
 
     fn link(inode: &Locked<'_>, dir: &Locked<'_>, d: Negative<'_, Pfnfs>) -> Result<Made> {

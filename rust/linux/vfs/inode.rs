@@ -383,7 +383,7 @@ impl<T: Type> Cached<T> {
 /// # Invariants
 ///
 /// `I_NEW` is set, and we own a reference.
-pub(crate) struct NewInode<T: Type>(NonNull<bindings::inode>, PhantomData<T>);
+pub(crate) struct NewInode<T: Type>(pub(super) NonNull<bindings::inode>, pub(super) PhantomData<T>);
 
 impl<T: Type> NewInode<T> {
     /// The inode's number.

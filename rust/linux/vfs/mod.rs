@@ -24,6 +24,7 @@ pub(crate) mod kiocb;
 pub(crate) mod path;
 pub(crate) mod sb;
 mod slab;
+pub(crate) mod spare;
 
 use core::marker::PhantomData;
 use core::ptr;
