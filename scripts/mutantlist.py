@@ -34,6 +34,7 @@ STALE = ("limits", "stale_generations_are_not_found")
 WAITING = ("limits", "orphans_that_wait_are_freed_when_somebody_needs_what_they_have")
 NUMBERS = ("limits", "numbers_that_wait_are_used_before_the_table_grows")
 GROUPS = ("limits", "an_extent_over_many_groups_is_freed")
+REMOUNT = ("log", "a_mount_changes_between_reading_and_writing")
 TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
 
 MUTANTS = []
@@ -264,6 +265,15 @@ mutant("unmount leaves waiting orphans", "the next mount has to free them", WAIT
 
 mutant("table grows beside waiting orphans", "their numbers are not looked at", NUMBERS,
        (TABLE, "Err(Error::NoInodes) if volume.reclaim().is_ok_and(|freed| freed > 0) => {}", ""))
+
+mutant("remount keeps the nonce", "records of the time before it could count again", REMOUNT,
+       (OPEN, "self.nonce.store(self.machine.random(), Ordering::Relaxed);", ""))
+
+mutant("remount keeps the lanes", "they were closed, and their ends are where nobody looks for a record of a new nonce", REMOUNT,
+       (OPEN, "self.empty_lanes(state.cut); self.read_only", "for lane in 0..self.geometry.lanes() { self.machine.lane(lane, |lane| lane.closed = false); } self.read_only"))
+
+mutant("remount without replay", "what was opened without a look at the log becomes writable", REMOUNT,
+       (OPEN, "|| !self.recovered", ""))
 
 mutant("extent freed as a whole", "however many groups it reaches into", GROUPS,
        (FREE, "from.max(whole.end().min(to).saturating_sub(GROUP_BLOCKS.into()))", "{ let _ = GROUP_BLOCKS; from }"))

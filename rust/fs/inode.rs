@@ -156,6 +156,18 @@ pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Resul
     }
 }
 
+/// Finishes the interrupted truncation of an inode, which somebody may have in memory if the file system could not be written.
+pub(super) fn finish(sb: &Super<Pfnfs>, ino: u64) -> Result {
+    let i = get(sb, ino, None)?;
+    let mut guard = alone(&i);
+    let live = guard.get()?;
+    if live.orphan() == Orphan::Truncating {
+        let done = ops::finish_truncate(sb.data().volume(), live);
+        done.map_err(|e| sb.data().fail(ino, e))?.reply();
+    }
+    Ok(())
+}
+
 /// The inode that an operation of the core has just made. It was allocated before: the file exists, and nothing can fail any more.
 pub(super) fn made(spare: Spare<Pfnfs>, live: Live) -> ARef<Inode> {
     match spare.insert(live.ino()) {

@@ -10,7 +10,6 @@ use core::ops::Range;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::str::CStr;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 
 use super::error::errno;
@@ -29,7 +28,7 @@ use crate::linux::vfs::context::Log;
 use crate::linux::vfs::inode::{Cleared, Evicting};
 use crate::linux::vfs::sb::{self, Handle, New, Params, Ready, Statfs};
 use crate::linux::vfs::{self, path, SuperBlock};
-use crate::media::{self, Error as Media, Geometry};
+use crate::media::{Error as Media, Geometry};
 use crate::meta::inode::{self as core_inode, Orphan};
 use crate::meta::{ops, Open, Volume};
 
@@ -61,8 +60,6 @@ pub(crate) struct Mounted {
     /// What is done in the background.
     #[pin]
     tidy: Periodic<Tidy>,
-    /// Mounted in a way that does not allow a change to read-write.
-    fixed_read_only: Atomic<u32>,
 }
 
 impl Mounted {
@@ -122,6 +119,20 @@ impl Mounted {
     }
 }
 
+impl Mounted {
+    /// Empties the log for good.
+    fn close(&self) -> Result {
+        if self.volume.read_only() {
+            return Ok(());
+        }
+        self.volume.close().map_err(|e| self.fail(0, e))?;
+        if self.is_dead() {
+            return Ok(());
+        }
+        self.device.deep_flush()
+    }
+}
+
 /// Who the device calls.
 struct Watch(Arc<Handle<Pfnfs>>);
 
@@ -175,7 +186,7 @@ fn refuse(log: &Log<'_>, device: &Device, e: Media) -> Error {
 }
 
 /// Opens the volume on a claimed device.
-fn open(claim: &dev::Claimed, read_only: bool, options: &Options, log: &Log<'_>) -> Result<(Volume<Machine>, bool)> {
+fn open(claim: &dev::Claimed, read_only: bool, options: &Options, log: &Log<'_>) -> Result<Volume<Machine>> {
     let region = claim.region().clone();
     let geometry = Geometry::read(&Medium::ReadOnly(region.clone())).map_err(|e| refuse(log, claim, e))?;
     if let Some(at) = geometry.damaged() {
@@ -203,8 +214,7 @@ fn open(claim: &dev::Claimed, read_only: bool, options: &Options, log: &Log<'_>)
         log.error(fmt!("the device is read-only (-o ro)"));
         return Err(EROFS);
     }
-    let volume = Volume::open(Machine::new(medium, &geometry)?, geometry, how).map_err(|e| refuse(log, claim, e))?;
-    Ok((volume, read_only))
+    Volume::open(Machine::new(medium, &geometry)?, geometry, how).map_err(|e| refuse(log, claim, e))
 }
 
 impl vfs::Type for Pfnfs {
@@ -254,7 +264,7 @@ impl vfs::Type for Pfnfs {
             _ => log.error(fmt!("the device is being removed")),
         })?;
         let read_only = sb.read_only();
-        let (volume, fixed) = open(&claim, read_only, &options, log)?;
+        let volume = open(&claim, read_only, &options, log)?;
         let params = params(&volume, key, read_only);
         let root = volume.geometry().root();
         let mounted = Arc::pin_init(
@@ -265,12 +275,11 @@ impl vfs::Type for Pfnfs {
                 counters: dax::Counters::default(),
                 debug <- new_mutex!(None, "pfnfs_debug"),
                 tidy <- Tidy::new(),
-                fixed_read_only: Atomic::new(fixed.into()),
             }),
             GFP_KERNEL,
         )?;
         let sb = sb.init(params, mounted.clone())?;
-        finish_orphans(&mounted);
+        finish_orphans(sb.sb());
         let root = inode::get(sb.sb(), root, None).map_err(|e| {
             log.error(fmt!("the root directory cannot be read"));
             if e == ENOENT {
@@ -336,25 +345,29 @@ impl vfs::Type for Pfnfs {
     }
 
     fn remount(sb: &sb::Super<Self>, read_only: bool, log: &Log<'_>) -> Result {
+        let mounted = sb.data();
         if read_only {
-            return sb.data().settle();
+            // A mount of what this leaves has nothing to replay.
+            return mounted.close();
         }
-        if sb.data().fixed_read_only.load(Relaxed) != 0 {
-            log.error(fmt!("mounted read-only: unmount it first"));
-            return Err(EROFS);
-        }
+        mounted.alive()?;
+        mounted.volume.make_writable().map_err(|e| match e {
+            Media::ReadOnly => {
+                log.error(fmt!(
+                    "the device or the volume is read-only, or was mounted without recovery: unmount it first"
+                ));
+                EROFS
+            }
+            other => refuse(log, &mounted.device, other),
+        })?;
+        finish_orphans(sb);
         Ok(())
     }
 
     fn put_super(sb: &sb::Super<Self>) {
         let mounted = sb.data();
-        if let Err(e) = mounted.volume.close() {
-            // The next mount replays what is in the log.
-            let _ = mounted.fail(0, e);
-        }
-        if !mounted.is_dead() && !mounted.volume.read_only() {
-            let _ = mounted.device.deep_flush();
-        }
+        // In case of an error the next mount replays what is in the log.
+        let _ = mounted.close();
         let claim = mounted.claim.lock().take();
         drop(claim);
     }
@@ -394,7 +407,8 @@ fn params(volume: &Volume<Machine>, device: &Device, read_only: bool) -> Params<
 }
 
 /// What a power cut has left half done: truncations are finished, and what has no name is freed.
-fn finish_orphans(mounted: &Mounted) {
+fn finish_orphans(sb: &sb::Super<Pfnfs>) {
+    let mounted = sb.data();
     if mounted.volume.read_only() {
         return;
     }
@@ -403,9 +417,7 @@ fn finish_orphans(mounted: &Mounted) {
         match mounted.volume.orphans(from) {
             Ok(Some(ino)) => {
                 // The other orphans need not suffer from an error.
-                if let Err(e) = finish_orphan(&mounted.volume, ino) {
-                    let _ = mounted.fail(ino, e);
-                }
+                finish_orphan(sb, ino);
                 from = ino.saturating_add(1);
             }
             Ok(None) => return,
@@ -417,11 +429,18 @@ fn finish_orphans(mounted: &Mounted) {
     }
 }
 
-fn finish_orphan(volume: &Volume<Machine>, ino: u64) -> media::Result {
-    let mut live = core_inode::load(volume, ino, None)?;
-    match live.orphan() {
-        Orphan::Unlinked => ops::evict(volume, live),
-        Orphan::Truncating => ops::finish_truncate(volume, &mut live).map(|done| done.reply()),
+/// Frees an inode, or finishes its truncation. Errors are in the log.
+fn finish_orphan(sb: &sb::Super<Pfnfs>, ino: u64) {
+    let mounted = sb.data();
+    let done = core_inode::load(&mounted.volume, ino, None).and_then(|live| match live.orphan() {
+        Orphan::Unlinked => ops::evict(&mounted.volume, live),
+        Orphan::Truncating => {
+            let _ = inode::finish(sb, ino);
+            Ok(())
+        }
         Orphan::None => Err(Media::Corrupt { at: live.at(), why: "mark of an orphan" }),
+    });
+    if let Err(e) = done {
+        let _ = mounted.fail(ino, e);
     }
 }

@@ -3,7 +3,7 @@
 # guest: load=no
 # Mounting: by name and by node, twice, read-only; what cannot be mounted says why.
 . ./lib.sh
-plan 43
+plan 53
 
 check "the module is not loaded" sh -c '! grep -q "^pfnfs " /proc/modules'
 modprobe pfnfs
@@ -36,6 +36,19 @@ same "and has changed nothing on the media" "$before" "$(sha256sum </dev/pfnfs0)
 check "remount read-only" sh -c 'mount -t pfnfs pfnfs0 /mnt && mount -o remount,ro /mnt && ! touch /mnt/x && [ ! -e /mnt/x ]'
 check "and read-write" sh -c 'mount -o remount,rw /mnt && touch /mnt/x && umount /mnt'
 sync
+
+clean() { dump.pfnfs /dev/pfnfs0 | grep -c '^slot.*clean'; }
+check "read-only again" mount -t pfnfs -o ro pfnfs0 /mnt
+check "becomes read-write" mount -o remount,rw /mnt
+check "and is" sh -c 'echo later >/mnt/later && mkdir /mnt/dir && rmdir /mnt/dir'
+check "becomes read-only" mount -o remount,ro /mnt
+same "both slots of the log say that nothing is left in it" 2 "$(clean)"
+fails "it does not create" EROFS creat /mnt/new
+check "becomes read-write once more" sh -c 'mount -o remount,rw /mnt && rm /mnt/later && echo last >/mnt/last && umount /mnt'
+check "and has kept all" sh -c 'mount -t pfnfs pfnfs0 /mnt && [ "$(cat /mnt/last)" = last ] && [ ! -e /mnt/later ] && umount /mnt'
+mount -t pfnfs -o ro,norecovery pfnfs0 /mnt
+refuses "not without recovery" mount -o remount,rw /mnt
+check "unmount" umount /mnt
 
 fails "no such device" ENODEV mount pfnfs99 /mnt
 says "it says so" 'pfnfs: .*pfnfs99.*no such'

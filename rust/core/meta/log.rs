@@ -17,6 +17,8 @@ mod patch;
 mod record;
 mod replay;
 
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use zerocopy::IntoBytes;
 
 use super::machine::{Gone, GroupMut, Half, InodesMut, Lane, LimboMut, Machine};
@@ -55,12 +57,15 @@ impl<T> Durable<T> {
 ///
 /// # Invariants
 ///
-/// No other code stores to the metadata of the media while this exists; `nonce` is the one in the slots, unless `read_only`.
+/// No other code stores to the metadata of the media while this exists; `nonce` is the one in the slots, unless `read_only`. Both
+/// change under the checkpoint's lock.
 pub struct Volume<M> {
     machine: M,
     geometry: Geometry,
-    nonce: u64,
-    read_only: bool,
+    nonce: AtomicU64,
+    read_only: AtomicBool,
+    /// The log was replayed, if need be, when it was opened.
+    recovered: bool,
 }
 
 /// Why a record did not enter its lane.
@@ -86,7 +91,12 @@ impl<M: Machine> Volume<M> {
 
     /// Whether every change is refused.
     pub fn read_only(&self) -> bool {
-        self.read_only
+        self.read_only.load(Ordering::Acquire)
+    }
+
+    /// What tells the records of this mount.
+    fn nonce(&self) -> u64 {
+        self.nonce.load(Ordering::Relaxed)
     }
 
     /// Number of this CPU.
@@ -164,7 +174,7 @@ impl<M: Machine> Volume<M> {
             return Ok(Entry::Full);
         }
         let seq = self.machine.draw();
-        stage.seal(seq, self.nonce, crc);
+        stage.seal(seq, self.nonce(), crc);
         let Some(half) = lane.filling() else { return Ok(Entry::Full) };
         let at = self.geometry.half_at(number, half.number).wrapping_add(u64::from(half.end));
         self.machine.store_nt(at, stage.lines())?;

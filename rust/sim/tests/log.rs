@@ -3,7 +3,10 @@
 //! What must not count as a record: what a user stored, what rotted, what a hostile image holds. One CPU, one lane; records are
 //! made by hand.
 
-use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, BLOCK};
+use std::collections::BTreeSet;
+use std::mem::offset_of;
+
+use pfnfs_core::media::{format, Error, Geometry, Pmem, PmemMut, BLOCK};
 use pfnfs_core::meta::log::Stage;
 use pfnfs_core::meta::{mkfs, Open, Volume};
 use pfnfs_core::plat::crc32c;
@@ -230,6 +233,48 @@ fn read_only_mounts() {
     assert!(matches!(open(&world, Open::ReadWrite), Err(Error::ReadOnly)));
     assert!(matches!(open(&world, Open::ReadOnly), Err(Error::ReadOnly)), "the log would have to be replayed");
     assert!(open(&world, Open::NoRecovery).is_ok());
+}
+
+/// What is read-only becomes writable, and the other way round, as if it were opened anew each time; cut at the end of each.
+#[test]
+fn a_mount_changes_between_reading_and_writing() {
+    let (words, at) = volume();
+    let world = machine(words.clone(), 3);
+    let mounted = open(&world, Open::ReadOnly).unwrap();
+    // Each has a nonce of its own, which tells its records from those of an earlier one.
+    let nonce = || read(&world, format::SLOT_BLOCK * BLOCK + offset_of!(format::Slot, nonce) as u64);
+    let mut nonces = BTreeSet::from([nonce()]);
+    mounted.make_writable().unwrap();
+    for round in 0..3u8 {
+        assert!(nonces.insert(nonce()));
+        write(&mounted, at, &[round + 1; 8]);
+        let cut = machine(world.media.borrow().cut(Cut::Nothing, &mut Random::new(1)), 4);
+        assert_eq!(
+            read(open(&cut, Open::ReadWrite).unwrap().media(), at),
+            [round + 1; 8],
+            "a record that returned counts"
+        );
+        mounted.close().unwrap();
+        assert!(mounted.read_only());
+        let mut stage = Stage::new();
+        let mut record = mounted.begin(&mut stage);
+        record.write(at, b"too late").unwrap();
+        assert!(matches!(record.commit(()), Err(Error::ReadOnly)));
+        let clean = machine(world.media.borrow().cut(Cut::Nothing, &mut Random::new(1)), 5);
+        clean.protect();
+        assert_eq!(
+            read(open(&clean, Open::ReadOnly).unwrap().media(), at),
+            [round + 1; 8],
+            "nothing is left to replay"
+        );
+        mounted.make_writable().unwrap();
+        mounted.make_writable().unwrap();
+    }
+    let world = machine(words, 6);
+    assert!(matches!(open(&world, Open::NoRecovery).unwrap().make_writable(), Err(Error::ReadOnly)));
+    let mounted = open(&world, Open::ReadOnly).unwrap();
+    world.protect();
+    assert!(matches!(mounted.make_writable(), Err(Error::ReadOnly)));
 }
 
 #[test]

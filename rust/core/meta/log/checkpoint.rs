@@ -6,6 +6,8 @@
 //! Holds the checkpoint mutex; takes each lane lock briefly, and group locks to release limbo. Takes no object lock and
 //! allocates nothing, so anybody may run it who holds no lane and no leaf.
 
+use core::sync::atomic::Ordering;
+
 use zerocopy::IntoBytes;
 
 use super::{patch, replay, Volume};
@@ -61,27 +63,31 @@ impl<M: Machine> Volume<M> {
     ///
     /// `Poison` or `Corrupt` if the log cannot be read back. The cut has not moved then.
     pub fn checkpoint(&self) -> Result {
-        if self.read_only {
+        if self.read_only() {
             return Ok(());
         }
         self.machine.checkpoint(|state| self.advance(state, false))
     }
 
     /// Frees the orphans that wait for it, refuses every further record, empties the log and says so in the slots. For the
-    /// unmount.
+    /// unmount, and for a change to reading only: the volume is that afterwards.
     ///
     /// # Errors
     ///
     /// As of [`Volume::checkpoint`]; an orphan that cannot be freed is left to the next mount.
     pub fn close(&self) -> Result {
-        if self.read_only {
+        if self.read_only() {
             return Ok(());
         }
         let _ = self.reclaim();
         for lane in 0..self.geometry.lanes() {
             self.machine.lane(lane, |lane| lane.closed = true);
         }
-        self.machine.checkpoint(|state| self.advance(state, true))
+        self.machine.checkpoint(|state| {
+            self.advance(state, true)?;
+            self.read_only.store(true, Ordering::Release);
+            Ok(())
+        })
     }
 
     fn advance(&self, state: &mut Checkpoint, clean: bool) -> Result {
@@ -104,7 +110,7 @@ impl<M: Machine> Volume<M> {
             crc: 0.into(),
             state: if clean { format::SLOT_CLEAN } else { format::SLOT_DIRTY }.into(),
             cut: cut.into(),
-            nonce: self.nonce.into(),
+            nonce: self.nonce().into(),
             mounts: mounts.into(),
             reserved: [0; 32],
         }
@@ -133,7 +139,7 @@ impl<M: Machine> Volume<M> {
         while offset < half.upto {
             let at = start.wrapping_add(u64::from(offset));
             let room = half.upto.wrapping_sub(offset);
-            let record = buffer.accept(&self.machine, at, room, self.nonce, 0)?;
+            let record = buffer.accept(&self.machine, at, room, self.nonce(), 0)?;
             let (len, _) = record.ok_or(Error::Corrupt { at, why: "record that changed in the log" })?;
             patch::write_back(&self.machine, buffer.patches());
             offset = offset.saturating_add(len);

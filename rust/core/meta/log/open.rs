@@ -2,6 +2,8 @@
 
 //! Mounting: slots, replay, a new nonce, bitmaps into DRAM.
 
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use zerocopy::FromZeros;
 
 use super::checkpoint::{slot_at, write_slots};
@@ -51,7 +53,13 @@ impl<M: Machine> Volume<M> {
         if write && (geometry.read_only() || !machine.writable()) {
             return Err(Error::ReadOnly);
         }
-        let mut volume = Self { machine, geometry, nonce: slot.nonce.get(), read_only: !write };
+        let volume = Self {
+            machine,
+            geometry,
+            nonce: AtomicU64::new(slot.nonce.get()),
+            read_only: AtomicBool::new(!write),
+            recovered: how != Open::NoRecovery,
+        };
         let mut cut = slot.cut.get();
         if how != Open::NoRecovery && slot.state.get() == format::SLOT_DIRTY {
             cut = match volume.recover(&slot) {
@@ -65,7 +73,7 @@ impl<M: Machine> Volume<M> {
         let mounts = slot.mounts.get().wrapping_add(1);
         let dirty = slot.state.get() == format::SLOT_DIRTY && volume.machine.writable();
         if write || how == Open::ReadOnly && dirty {
-            volume.nonce = volume.machine.random();
+            volume.nonce.store(volume.machine.random(), Ordering::Relaxed);
             let next = volume.slot(cut, mounts, !write);
             write_slots(&volume.machine, &volume.geometry, next, sound)?;
         }
@@ -87,14 +95,44 @@ impl<M: Machine> Volume<M> {
         Ok(highest)
     }
 
-    /// The machine's state of an empty log.
-    fn reset(&self, cut: u64, mounts: u64) {
-        self.machine.set_drawn(cut);
-        self.machine.checkpoint(|state| *state = Checkpoint { cut, mounts, clean: false });
+    /// Changes a volume that is open for reading only to one for writing, as if it were opened anew: with a nonce of its own and
+    /// an empty log. Orphans are the caller's, as after [`Volume::open`].
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly` if the media or the features do not allow it, or the log was not looked at; `Damaged`, `Poison`.
+    pub fn make_writable(&self) -> Result {
+        if self.geometry.read_only() || !self.machine.writable() || !self.recovered {
+            return Err(Error::ReadOnly);
+        }
+        self.machine.checkpoint(|state| {
+            if !self.read_only() {
+                return Ok(());
+            }
+            let (_, sound) = read_slots(&self.machine, &self.geometry)?;
+            let mounts = state.mounts.wrapping_add(1);
+            self.nonce.store(self.machine.random(), Ordering::Relaxed);
+            write_slots(&self.machine, &self.geometry, self.slot(state.cut, mounts, false), sound)?;
+            *state = Checkpoint { mounts, clean: false, ..*state };
+            self.empty_lanes(state.cut);
+            self.read_only.store(false, Ordering::Release);
+            Ok(())
+        })
+    }
+
+    /// Lanes as of a log without a record.
+    fn empty_lanes(&self, cut: u64) {
         let halves = [Half::default(), Half { number: 1, ..Half::default() }];
         for lane in 0..self.geometry.lanes() {
             self.machine.lane(lane, |lane| *lane = Lane { halves, cut, ..Lane::default() });
         }
+    }
+
+    /// The machine's state of an empty log.
+    fn reset(&self, cut: u64, mounts: u64) {
+        self.machine.set_drawn(cut);
+        self.machine.checkpoint(|state| *state = Checkpoint { cut, mounts, clean: false });
+        self.empty_lanes(cut);
         self.machine.gone(|gone| *gone = Gone::default());
         self.machine.limbo(|limbo| *limbo.state = LimboState::default());
         self.machine.inodes(|inodes| {

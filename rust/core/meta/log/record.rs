@@ -315,7 +315,7 @@ impl<'v, 's, M: Machine> Record<'v, 's, M> {
     /// Makes the record durable and visible: all of it, or nothing if this fails. The caller holds the locks of all objects that
     /// the record patches until this returns.
     pub fn commit<T>(mut self, reply: T) -> Result<Durable<T>> {
-        if self.volume.read_only {
+        if self.volume.read_only() {
             return Err(Error::ReadOnly);
         }
         if self.stage.count == 0 {
