@@ -182,7 +182,7 @@ impl<'v, 's, M: Machine> Record<'v, 's, M> {
     pub fn write(&mut self, at: u64, mut bytes: &[u8]) -> Result {
         let mut at = at;
         while !bytes.is_empty() {
-            let zeroes = bytes.iter().take_while(|byte| **byte == 0).count();
+            let zeroes = zeroes(bytes);
             let len = if zeroes > GAP || zeroes == bytes.len() {
                 self.zero(at, zeroes as u64)?;
                 zeroes
@@ -371,16 +371,39 @@ impl<M: Machine> Drop for Record<'_, '_, M> {
     }
 }
 
+/// The first 8 bytes as a number, least significant byte first.
+fn word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// Bytes at the start that are zero; word by word, as all of this file that looks at an object's bytes.
+fn zeroes(bytes: &[u8]) -> usize {
+    let mut zeroes = 0usize;
+    for word in bytes.chunks_exact(8).map(word) {
+        if word != 0 {
+            return zeroes.wrapping_add((word.trailing_zeros() / 8) as usize);
+        }
+        zeroes = zeroes.wrapping_add(8);
+    }
+    zeroes.wrapping_add(bytes.get(zeroes..).unwrap_or_default().iter().take_while(|byte| **byte == 0).count())
+}
+
 /// Bytes up to the next run of zeroes that is worth a patch of its own.
 fn literal(bytes: &[u8]) -> usize {
-    let mut zeroes = 0usize;
-    for (index, byte) in bytes.iter().enumerate() {
-        zeroes = if *byte == 0 { zeroes.wrapping_add(1) } else { 0 };
-        if zeroes > 2 * GAP {
-            return index.wrapping_add(1).wrapping_sub(zeroes);
+    // Bytes looked at, and zeroes at their end.
+    let (mut len, mut run) = (0usize, 0usize);
+    for word in bytes.chunks_exact(8).map(word) {
+        if run.wrapping_add((word.trailing_zeros() / 8) as usize) > 2 * GAP {
+            return len.wrapping_sub(run);
         }
+        run = if word == 0 { run.wrapping_add(8) } else { (word.leading_zeros() / 8) as usize };
+        len = len.wrapping_add(8);
     }
-    bytes.len().wrapping_sub(if zeroes > GAP { zeroes } else { 0 })
+    for byte in bytes.get(len..).unwrap_or_default() {
+        run = if *byte == 0 { run.wrapping_add(1) } else { 0 };
+        len = len.wrapping_add(1);
+    }
+    len.wrapping_sub(if run > GAP { run } else { 0 })
 }
 
 /// The next run from `from` on in which `old` and `new` differ, gaps of up to [`GAP`] bytes included.
@@ -401,9 +424,8 @@ fn difference(old: &[u8], new: &[u8], from: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// Bytes at the start that are equal; word by word, as most of an object is.
+/// Bytes at the start that are equal.
 fn equal_bytes(old: &[u8], new: &[u8]) -> usize {
-    let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
     let mut equal = 0usize;
     for (old, new) in old.chunks_exact(8).zip(new.chunks_exact(8)) {
         let differs = word(old) ^ word(new);

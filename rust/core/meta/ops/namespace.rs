@@ -178,6 +178,18 @@ pub fn create<M: Machine>(volume: &Volume<M>, dir: &mut Live, name: &[u8], new: 
     dir::valid(name)?;
     must_live(dir)?;
     let number = table::number(volume, dir.ino())?;
+    create_as(volume, dir, name, new, number)
+}
+
+/// [`create`] with this number. Apart, so that its frame is not on the stack while the inode table grows.
+#[inline(never)]
+fn create_as<'v, M: Machine>(
+    volume: &'v Volume<M>,
+    dir: &mut Live,
+    name: &[u8],
+    new: &New<'_>,
+    number: Number<'v, M>,
+) -> Result<Durable<Live>> {
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let mut live = prepare(&mut change, volume, number, dir.ino(), new)?;
@@ -189,9 +201,9 @@ pub fn create<M: Machine>(volume: &Volume<M>, dir: &mut Live, name: &[u8], new: 
     super::touch(&mut parent, new.now);
     inode::stage(&mut change, dir, &mut parent)?;
     inode::stage_new(&mut change, &mut live)?;
-    let durable = change.commit(live)?;
+    let durable = change.commit(())?;
     super::accept(dir, &parent);
-    Ok(durable)
+    Ok(durable.map(|()| live))
 }
 
 /// Creates a regular file without a name: an orphan until [`link`] gives it one.
@@ -201,6 +213,12 @@ pub fn create<M: Machine>(volume: &Volume<M>, dir: &mut Live, name: &[u8], new: 
 /// As of [`create`].
 pub fn tmpfile<M: Machine>(volume: &Volume<M>, near: u64, new: &New<'_>) -> Result<Durable<Live>> {
     let number = table::number(volume, near)?;
+    tmpfile_as(volume, new, number)
+}
+
+/// [`tmpfile`] with this number, likewise.
+#[inline(never)]
+fn tmpfile_as<'v, M: Machine>(volume: &'v Volume<M>, new: &New<'_>, number: Number<'v, M>) -> Result<Durable<Live>> {
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let mut live = prepare(&mut change, volume, number, 0, new)?;

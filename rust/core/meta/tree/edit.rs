@@ -15,8 +15,8 @@ use crate::meta::Machine;
 const PIECE: usize = 64;
 /// Most bytes of slots moved at once.
 const MOVE: u16 = 240;
-/// Offset of count, heap and garbage in the header.
-const FILL: u16 = 6;
+/// Offset of the two words of the header that have level, order, count, heap and garbage.
+const FILL: u16 = 4;
 
 /// Bytes of record that it takes to move the slots of a sorted leaf from `at` on.
 fn moving(head: &Head, at: u16) -> u16 {
@@ -44,11 +44,20 @@ pub(super) fn removal_cost(head: &Head, at: u16) -> usize {
 pub(super) struct Edit<'c, 'v, 's, M: Machine> {
     change: &'c mut Change<'v, 's, M>,
     head: Head,
+    /// As the header has it without this edit.
+    before: [u8; 8],
+}
+
+/// The two words of the header at [`FILL`].
+fn fill(head: &Head) -> [u8; 8] {
+    let [count, heap, garbage] = [head.count, head.heap, head.garbage].map(u16::to_le_bytes);
+    let ([a, b], [c, d], [e, f]) = (count, heap, garbage);
+    [head.level, head.order.code(), a, b, c, d, e, f]
 }
 
 impl<'c, 'v, 's, M: Machine> Edit<'c, 'v, 's, M> {
     pub(super) fn new(change: &'c mut Change<'v, 's, M>, head: Head) -> Self {
-        Edit { change, head }
+        Edit { change, head, before: fill(&head) }
     }
 
     /// Stages bytes of the node, and accounts for them in the sum.
@@ -189,15 +198,11 @@ impl<'c, 'v, 's, M: Machine> Edit<'c, 'v, 's, M> {
 
     /// Stages the header.
     pub(super) fn finish(mut self) -> Result<Head> {
-        let mut fill = [0u8; 6];
-        let words = [self.head.count, self.head.heap, self.head.garbage];
-        for (target, word) in fill.chunks_exact_mut(2).zip(words) {
-            target.copy_from_slice(&word.to_le_bytes());
-        }
-        let mut old = [0u8; 6];
-        self.change.read_bytes(node::at(self.head.block, FILL), &mut old)?;
-        if old != fill {
-            self.put(FILL, &fill)?;
+        let fill = fill(&self.head);
+        if fill != self.before {
+            self.head.sum = self.head.sum.wrapping_add(node::sum_change(FILL, &self.before, &fill));
+            let [_, _, new @ ..] = &fill;
+            self.change.write(node::at(self.head.block, FILL + 2), new)?;
         }
         self.change.write(node::at(self.head.block, SUM), &self.head.sum.to_le_bytes())?;
         Ok(self.head)
