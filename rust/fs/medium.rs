@@ -76,7 +76,7 @@ impl PmemMut for Medium {
     }
 
     fn zero(&self, at: u64, len: u64) -> media::Result {
-        const ZEROES: [u8; 64] = [0; 64];
+        static ZEROES: [u8; 256] = [0; 256];
         let writer = self.writer()?;
         let end = at.checked_add(len).ok_or(media::Error::Invalid("position overflows"))?;
         let mut at = at;

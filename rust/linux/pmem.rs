@@ -58,6 +58,9 @@ pub(crate) const MUTANT: Option<&str> = if cfg!(pfnfs_mutant = "no_flush") {
 /// Reads up to this many bytes go word by word, which keeps words whole and survives a machine check on every CPU.
 const WORDWISE: usize = 512;
 
+/// Bytes read at once where words have to be taken apart.
+const PIECE: usize = 64;
+
 /// The longest non-temporal run inside one RCU section.
 const CHUNK: usize = 4096;
 
@@ -194,16 +197,15 @@ impl Region {
         if src as usize % 8 == 0 && into.len() % 8 == 0 {
             return read_words(into.as_mut_ptr(), src, into.len() / 8);
         }
-        let mut done = 0;
-        while let Some(rest) = into.get_mut(done..).filter(|r| !r.is_empty()) {
-            let skip = src.wrapping_add(done) as usize % 8;
-            let mut word = [0; 8];
-            // The word around a byte of the region is inside the region, whose ends are page-aligned.
-            read_words(word.as_mut_ptr(), src.wrapping_add(done).wrapping_sub(skip), 1)?;
-            for (to, from) in rest.iter_mut().zip(word.iter().skip(skip)) {
-                *to = *from;
-            }
-            done = done.wrapping_add(8 - skip);
+        let mut src = src;
+        for piece in into.chunks_mut(PIECE) {
+            // The words around bytes of the region are inside the region, whose ends are page-aligned.
+            let skip = src as usize % 8;
+            let mut words = [0; PIECE + 8];
+            read_words(words.as_mut_ptr(), src.wrapping_sub(skip), piece.len().wrapping_add(skip).div_ceil(8))?;
+            // SAFETY: at most `PIECE` bytes behind the first seven of the words; both are arrays of ours.
+            unsafe { piece.as_mut_ptr().copy_from_nonoverlapping(words.as_ptr().wrapping_add(skip), piece.len()) };
+            src = src.wrapping_add(PIECE);
         }
         Ok(())
     }

@@ -23,13 +23,32 @@ impl Region {
     }
 }
 
+/// Stores bytes in as few and as large aligned words as there are.
+///
 /// # Safety
 ///
 /// `dst` is mapped for `bytes.len()` bytes.
-unsafe fn store_bytes(dst: *mut u8, bytes: &[u8]) {
-    for (i, &b) in bytes.iter().enumerate() {
-        // SAFETY: by the contract of this function.
-        unsafe { dst.wrapping_add(i).write_volatile(b) };
+unsafe fn store_words(mut dst: *mut u8, mut bytes: &[u8]) {
+    while let [byte, rest @ ..] = bytes {
+        let aligned = dst as usize;
+        // SAFETY: by the contract of this function; each store is aligned to its size.
+        let stored = unsafe {
+            if let (0, Some((word, rest))) = (aligned % 8, bytes.split_first_chunk::<8>()) {
+                dst.cast::<u64>().write_volatile(u64::from_ne_bytes(*word));
+                rest
+            } else if let (0, Some((word, rest))) = (aligned % 4, bytes.split_first_chunk::<4>()) {
+                dst.cast::<u32>().write_volatile(u32::from_ne_bytes(*word));
+                rest
+            } else if let (0, Some((word, rest))) = (aligned % 2, bytes.split_first_chunk::<2>()) {
+                dst.cast::<u16>().write_volatile(u16::from_ne_bytes(*word));
+                rest
+            } else {
+                dst.write_volatile(*byte);
+                rest
+            }
+        };
+        dst = dst.wrapping_add(bytes.len().wrapping_sub(stored.len()));
+        bytes = stored;
     }
 }
 
@@ -55,20 +74,8 @@ impl Writer {
     pub(crate) fn store(&self, at: u64, bytes: &[u8]) -> Result {
         let dst = self.at(at, bytes.len())?;
         let _short = self.short()?;
-        let (head, rest) = bytes.split_at_checked(dst.align_offset(8).min(bytes.len())).ok_or(ERANGE)?;
-        // SAFETY: the three parts are `bytes.len()` bytes from `dst` on, mapped while `_short` exists; the middle starts
-        // at a multiple of 8.
-        unsafe {
-            store_bytes(dst, head);
-            let mut word = dst.wrapping_add(head.len()).cast::<u64>();
-            let words = rest.chunks_exact(8);
-            let tail = words.remainder();
-            for bytes in words.filter_map(|w| w.try_into().ok()) {
-                word.write_volatile(u64::from_ne_bytes(bytes));
-                word = word.wrapping_add(1);
-            }
-            store_bytes(word.cast(), tail);
-        }
+        // SAFETY: `dst` is mapped for that many bytes while `_short` exists.
+        unsafe { store_words(dst, bytes) };
         Ok(())
     }
 
