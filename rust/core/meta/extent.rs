@@ -134,6 +134,19 @@ pub(in crate::meta) fn map(media: &impl Pmem, geometry: &Geometry, raw: &Inode, 
     Ok(Extent::Hole { len: end.saturating_sub(file_block) })
 }
 
+/// Calls `each` with all extents, in order.
+pub(in crate::meta) fn each(
+    media: &impl Pmem,
+    geometry: &Geometry,
+    raw: &Inode,
+    each: &mut dyn FnMut(Run) -> Result,
+) -> Result {
+    if in_tree(raw) {
+        return inode::tree(raw).each(media, geometry, &mut |leaf, entry| each(in_leaf(media, geometry, leaf, entry)?));
+    }
+    (0..inline_len(raw)).try_for_each(|index| each(inline(geometry, raw, index)?))
+}
+
 /// The last extent that starts at `file_block` or before.
 pub(in crate::meta) fn last_before(
     media: &impl Pmem,
@@ -181,10 +194,15 @@ pub(in crate::meta) fn run_at(media: &impl Pmem, leaf: &Head, entry: &Entry) -> 
 fn read(media: &impl Pmem, geometry: &Geometry, found: Option<(Path, Entry)>) -> Result<Option<(Run, Place)>> {
     let Some((path, entry)) = found else { return Ok(None) };
     let Some(leaf) = path.leaf else { return Ok(None) };
+    Ok(Some((in_leaf(media, geometry, &leaf, &entry)?, Place::Tree(path, entry))))
+}
+
+/// The extent that an entry of a leaf is.
+fn in_leaf(media: &impl Pmem, geometry: &Geometry, leaf: &Head, entry: &Entry) -> Result<Run> {
     let at = leaf.at(entry.offset);
     let extent: format::Extent = media.read(at)?;
     check::extent(geometry, &extent, at)?;
-    Ok(Some((Run::from_format(&extent), Place::Tree(path, entry))))
+    Ok(Run::from_format(&extent))
 }
 
 fn locate_before(media: &impl Pmem, geometry: &Geometry, raw: &Inode, file_block: u64) -> Result<Option<(Run, Place)>> {

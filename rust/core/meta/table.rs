@@ -41,7 +41,23 @@ impl<M: Machine> Volume<M> {
             table(Error::Corrupt { at: AT, why: "size of the inode table" })?;
             chunks = chunks.min(self.geometry().max_chunks());
         }
-        for index in 0..chunks {
+        // Each extent once, in order. What a damaged one leaves out is looked for below, to tell what is wrong.
+        let mut next = 0u64;
+        let _ = extent::each(self.media(), self.geometry(), &raw, &mut |run| {
+            let whole = u64::from(run.len) % CHUNK_BLOCKS == 0 && !run.unwritten();
+            if run.file_block != next.saturating_mul(CHUNK_BLOCKS) || !whole {
+                return Err(Error::Corrupt { at: AT, why: "extents of the inode table" });
+            }
+            let end = next.saturating_add(u64::from(run.len) / CHUNK_BLOCKS).min(chunks);
+            let mut block = run.block;
+            while next < end {
+                self.load_chunk(next, block, tell)?;
+                block = block.saturating_add(CHUNK_BLOCKS);
+                next = next.saturating_add(1);
+            }
+            Ok(())
+        });
+        for index in next..chunks {
             match self.find_chunk(&raw, index) {
                 Ok(block) => self.load_chunk(index, block, tell)?,
                 Err(error) => tell(&Problem { error, ino: Some(format::TABLE_INO), fix: Fix::Table })?,

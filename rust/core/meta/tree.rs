@@ -165,6 +165,31 @@ impl Tree {
             key = path.hi;
         }
     }
+
+    /// Calls `each` with all entries of a sorted tree, in order. Reads each node's header and each slot once.
+    pub(in crate::meta) fn each(
+        &self,
+        media: &impl Pmem,
+        geometry: &Geometry,
+        each: &mut dyn FnMut(&Head, &Entry) -> Result,
+    ) -> Result {
+        let mut next = 0;
+        while next < KEY_END && self.root != 0 {
+            let path = self.descend(media, geometry, next)?;
+            if let Some(leaf) = path.leaf {
+                for index in 0..leaf.count {
+                    let entry = leaf.entry(media, index)?;
+                    if !(next..path.hi).contains(&entry.key) {
+                        return node::corrupt(leaf.block, "order of keys");
+                    }
+                    each(&leaf, &entry)?;
+                    next = entry.key.saturating_add(1);
+                }
+            }
+            next = path.hi;
+        }
+        Ok(())
+    }
 }
 
 /// Finds the child of `head` whose range has `key`, and narrows the path's range to it.
