@@ -61,6 +61,12 @@ impl Populator<'_> {
         self.populate.insert_hole(at)
     }
 
+    /// Says that blocks were given to `pages`: what holes were inserted there go.
+    pub(crate) fn fill_holes(&mut self, pages: Range<u64>) -> Result {
+        let write = self.locks.write(self.populate.mapping());
+        write.remove_holes(pages).map(|_| ())
+    }
+
     fn insert_huge(&mut self, at: u64, frames: Frames<'_>) -> Result {
         if self.room(at, Order::Huge)? {
             match self.populate.insert(at, &frames) {

@@ -140,7 +140,9 @@ impl Mounted {
         let data = Data::enter(self.device())?;
         data.zero(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK))?;
         data.fence();
-        ops::written(self.volume(), live, at, len, None, media_time(i.now())).map_err(fail)?.reply();
+        let filled = ops::written(self.volume(), live, at, len, None, media_time(i.now())).map_err(fail)?.reply();
+        // Also where no frames are inserted below.
+        out.fill_holes(filled)?;
         self.insert(live, at, block, len, out)
     }
 
@@ -223,7 +225,7 @@ pub(super) fn set_size(i: &inode::Locked<'_>, size: u64, now: vfs::inode::Time) 
     if size > old {
         let mut guard = inode::alone(i);
         let live = guard.get()?;
-        mounted.prepare_end(live)?;
+        mounted.prepare_end(live, size)?;
         ops::extend(mounted.volume(), live, size, time).map_err(fail)?.reply();
     } else {
         // The block of the new end goes as well: its next fault zeroes what is beyond.
@@ -241,15 +243,27 @@ pub(super) fn set_size(i: &inode::Locked<'_>, size: u64, now: vfs::inode::Time) 
 }
 
 impl Mounted {
-    /// Before the end of a file moves up: zeroes what lies beyond it in its last block. The `meta` lock is held alone.
-    pub(super) fn prepare_end(&self, live: &Live) -> Result {
-        if live.size() % BLOCK == 0 {
-            return Ok(());
+    /// Before the end of a file moves up to `to`: zeroes what lies between in written blocks. Beyond the end these have whatever
+    /// a power cut kept of a write that did not return. The `meta` lock is held alone.
+    pub(super) fn prepare_end(&self, live: &Live, to: u64) -> Result {
+        let (mut at, end) = (live.size() / BLOCK, to.div_ceil(BLOCK));
+        while at < end {
+            let len = match extent::find(self.volume(), live, at).map_err(|e| self.fail(live.ino(), e))? {
+                Extent::Data { block, len, unwritten: false, .. } => {
+                    let start = block.saturating_mul(BLOCK);
+                    let used = live.size().saturating_sub(at.saturating_mul(BLOCK));
+                    let len = u64::from(len).min(end.wrapping_sub(at));
+                    let data = Data::enter(self.device())?;
+                    data.zero(start.saturating_add(used), len.saturating_mul(BLOCK).saturating_sub(used))?;
+                    data.fence();
+                    len
+                }
+                Extent::Data { len, .. } => len.into(),
+                Extent::Hole { len } => len,
+            };
+            at = at.saturating_add(len);
         }
-        match extent::find(self.volume(), live, live.size() / BLOCK).map_err(|e| self.fail(live.ino(), e))? {
-            Extent::Data { block, unwritten: false, .. } => self.zero_past_end(live, block),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Makes durable what mappings have stored into a block of a file, when its entry is gone.

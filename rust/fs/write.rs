@@ -46,7 +46,7 @@ pub(super) fn write(l: &Locked<'_>, file: &File<'_, Pfnfs>, pos: u64, from: &mut
     let mut w = Write { l, mounted: l.sb().data(), now: l.now(), bounce: KVVec::new(), overwrote: false };
     if pos > l.size() {
         let mut guard = inode::alone(l);
-        w.mounted.prepare_end(guard.get()?)?;
+        w.mounted.prepare_end(guard.get()?, pos)?;
     }
     let mut done = 0usize;
     let mut outcome = Ok(());
@@ -197,18 +197,18 @@ impl Write<'_> {
         let (at, count) = (pos / BLOCK, offset.wrapping_add(n as u64).div_ceil(BLOCK));
         let done = match (unwritten, size) {
             (true, size) => ops::written(volume, live, at, count, size, now),
-            (false, Some(size)) => ops::extend(volume, live, size, now),
+            (false, Some(size)) => ops::extend(volume, live, size, now).map(|done| done.map(|()| at..at)),
             (false, None) => {
                 // A fault was faster, and has zeroed it: it is an overwrite now.
                 self.overwrote = true;
                 return Ok(n);
             }
         };
-        done.map_err(|e| self.fail(e))?.reply();
+        let filled = done.map_err(|e| self.fail(e))?.reply();
         drop(guard);
         self.grown(end);
         if unwritten {
-            map::filled(self.l, at..at.wrapping_add(count))?;
+            map::filled(self.l, filled)?;
         }
         Ok(n)
     }

@@ -77,6 +77,12 @@ impl<'v, 's, M: Machine> Change<'v, 's, M> {
         self.volume.store_fresh(at, bytes)
     }
 
+    /// Stores zeroes into blocks whose bytes nobody can see before this record.
+    pub(in crate::meta) fn zero_fresh(&mut self, at: u64, len: u64) -> Result {
+        self.unfenced.stored = true;
+        self.volume.zero_fresh(at, len)
+    }
+
     /// Frees a tree node.
     pub(in crate::meta) fn free_node(&mut self, block: u64) -> Result {
         self.record.free_meta(block, 1)

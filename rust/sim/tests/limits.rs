@@ -158,6 +158,37 @@ fn a_full_inode_table_takes_removals_and_then_files_again() {
 }
 
 #[test]
+fn preallocated_blocks_can_be_written_when_the_volume_is_full() {
+    let mut driver = driver(4 << 20, 256);
+    let file = |driver: &mut Driver<_>, name: &str| {
+        driver.apply(&Op::Create(ROOT, name.into())).unwrap();
+        driver.model.entries(ROOT)[name.as_bytes()]
+    };
+    // What is preallocated does not have zeroes in it.
+    let old = file(&mut driver, "old");
+    driver.apply(&Op::Write(old, 0, vec![0xee; 700 * BLOCK as usize])).unwrap();
+    driver.apply(&Op::Unlink(ROOT, b"old".to_vec())).unwrap();
+    // One whose extents are about to need a tree, and one that has a leaf full of them.
+    let (small, large) = (file(&mut driver, "small"), file(&mut driver, "large"));
+    driver.apply(&Op::Preallocate(small, 0, 32)).unwrap();
+    for extent in 0..150 {
+        driver.apply(&Op::Preallocate(large, extent * 4, 3)).unwrap();
+    }
+    let rest = file(&mut driver, "rest");
+    let full =
+        (0..).map(|at| driver.apply(&Op::Write(rest, at * 2 * BLOCK, vec![1; BLOCK as usize]))).find(Result::is_err);
+    assert_eq!((full, driver.volume.space().free), (Some(Err(Error::NoSpace)), 0));
+    for block in (1..32).step_by(2) {
+        driver.apply(&Op::Write(small, block * BLOCK, vec![2; 100])).unwrap();
+    }
+    for extent in 0..150 {
+        driver.apply(&Op::Write(large, (extent * 4 + 1) * BLOCK, vec![3; 100])).unwrap();
+    }
+    driver.compare();
+    driver.check().unwrap();
+}
+
+#[test]
 fn files_end_at_their_limit() {
     let mut driver = driver(1 << 20, 256);
     driver.apply(&Op::Create(ROOT, b"file".to_vec())).unwrap();

@@ -7,6 +7,8 @@
 //!
 //! [`Blocks::write_with`]: crate::meta::span::Blocks::write_with
 
+use core::ops::Range;
+
 use crate::media::format::{self, Inode, Time};
 use crate::media::{Error, Result, BLOCK};
 use crate::meta::change::Change;
@@ -40,15 +42,23 @@ fn valid_range(file_block: u64, count: u64) -> Result {
     }
 }
 
-/// Adds a run to the new version of an inode, if there is a hole.
-fn fill<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, run: Run) -> Result {
+/// Fills a hole with a run whose blocks the record has.
+fn fill<M: Machine>(
+    mut change: Change<'_, '_, M>,
+    file: &mut Live,
+    run: Run,
+    size: Option<u64>,
+    now: Time,
+) -> Result<Durable<()>> {
     valid_range(run.file_block, u64::from(run.len))?;
-    let geometry = *change.geometry();
-    if extent::last_within(change, &geometry, raw, run.file_block, run.end())?.is_some() {
+    let mut raw = file.raw;
+    if extent::last_within(&change, change.geometry(), &raw, run.file_block, run.end())?.is_some() {
         return Err(Error::Invalid("no hole"));
     }
     raw.blocks = raw.blocks.get().saturating_add(u64::from(run.len)).into();
-    extent::add(change, raw, run)
+    extent::add(&mut change, &mut raw, run)?;
+    grow(&mut raw, size, now)?;
+    finish(change, file, raw)
 }
 
 /// Fills a hole from `file_block` on with written blocks, and sets the size if that is larger than the present one.
@@ -68,12 +78,9 @@ pub fn attach<'v, M: Machine>(
     super::settle(volume, file)?;
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
-    let mut raw = file.raw;
     let run = Run { file_block, block: blocks.first(), len: blocks.count(), flags: 0 };
     change.record().attach(blocks)?;
-    fill(&mut change, &mut raw, run)?;
-    grow(&mut raw, size, now)?;
-    finish(change, file, raw)
+    fill(change, file, run, size, now)
 }
 
 /// Fills a hole from `file_block` on with blocks that read as zeroes until [`written`].
@@ -93,13 +100,10 @@ pub fn preallocate<'v, M: Machine>(
     super::settle(volume, file)?;
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
-    let mut raw = file.raw;
     let flags = format::EXTENT_UNWRITTEN;
     let run = Run { file_block, block: blocks.first(), len: blocks.count(), flags };
     change.record().attach_unwritten(blocks)?;
-    fill(&mut change, &mut raw, run)?;
-    grow(&mut raw, size, now)?;
-    finish(change, file, raw)
+    fill(change, file, run, size, now)
 }
 
 /// Stages the inode and commits.
@@ -111,11 +115,12 @@ fn finish<M: Machine>(mut change: Change<'_, '_, M>, file: &mut Live, mut raw: I
 }
 
 /// Makes unwritten blocks in `count` blocks from `file_block` on written ones: all their bytes are in place and fenced. Others in
-/// the range stay as they are. The size is set by the last of the records.
+/// the range stay as they are. The size is set by the last of the records. Returns the file blocks that can have been
+/// converted: more than asked for on a full volume, the others as zeroes.
 ///
 /// # Errors
 ///
-/// `NoSpace` (for a node of the tree), `TooBig`, `IsDir`. A part of the range may be converted then.
+/// `TooBig`, `IsDir`; never `NoSpace`.
 pub fn written<M: Machine>(
     volume: &Volume<M>,
     file: &mut Live,
@@ -123,19 +128,46 @@ pub fn written<M: Machine>(
     count: u64,
     size: Option<u64>,
     now: Time,
-) -> Result<Durable<()>> {
+) -> Result<Durable<Range<u64>>> {
     super::must_be_file(file)?;
     super::settle(volume, file)?;
     valid_range(file_block, count)?;
-    let mut to = file_block.saturating_add(count);
+    written_range(volume, file, file_block..file_block.saturating_add(count), size, now)
+}
+
+/// [`written`], once the file is settled. Apart, so that its frame is not on the stack before.
+#[inline(never)]
+fn written_range<M: Machine>(
+    volume: &Volume<M>,
+    file: &mut Live,
+    range: Range<u64>,
+    size: Option<u64>,
+    now: Time,
+) -> Result<Durable<Range<u64>>> {
+    let (file_block, mut to) = (range.start, range.end);
+    let mut all = range;
+    let mut full = false;
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         let mut raw = file.raw;
-        to = convert(&mut change, &mut raw, file_block, to)?;
+        if full {
+            let whole = convert_whole(&mut change, &mut raw, file_block, to)?;
+            all = all.start.min(whole.file_block)..all.end.max(whole.end());
+            to = whole.file_block.max(file_block);
+        } else {
+            match convert(&mut change, &mut raw, file_block, to) {
+                Err(Error::NoSpace) => {
+                    full = true;
+                    continue;
+                }
+                rest => to = rest?,
+            }
+        }
+        full = false;
         if to <= file_block {
             grow(&mut raw, size, now)?;
-            return finish(change, file, raw);
+            return Ok(finish(change, file, raw)?.map(|()| all));
         }
         let _durable = finish(change, file, raw)?;
     }
@@ -169,6 +201,26 @@ fn convert_part<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, who
     }
     extent::carve(change, raw, whole, part)?;
     extent::add(change, raw, done)
+}
+
+/// Converts all of the last unwritten extent in the range, in its place, which takes no node of the tree. What of it is outside
+/// the range becomes zeroes. Returns the extent.
+#[inline(never)]
+fn convert_whole<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, from: u64, to: u64) -> Result<Run> {
+    let mut end = to;
+    while let Some(whole) = extent::last_within(change, change.geometry(), raw, from, end)? {
+        let part = whole.part(from, to);
+        if whole.unwritten() {
+            for rest in [whole.part(0, part.file_block), whole.part(part.end(), whole.end())] {
+                change.zero_fresh(rest.block.saturating_mul(BLOCK), u64::from(rest.len).saturating_mul(BLOCK))?;
+            }
+            let done = Run { flags: whole.flags & !format::EXTENT_UNWRITTEN, ..whole };
+            extent::set(change, raw, whole.file_block, &done)?;
+            return Ok(whole);
+        }
+        end = part.file_block;
+    }
+    Err(Error::Invalid("no unwritten extent"))
 }
 
 /// Makes a file larger. Every byte between the old and the new end that lies in a written block is in place and fenced: zero, or

@@ -266,7 +266,7 @@ impl<M: Machine + Clone> Driver<M> {
         victim.map_or(Ok(()), |live| self.forget(live))
     }
 
-    /// Zeroes from the end of the file to the end of its block or to `size`, as who extends a file must.
+    /// Zeroes written blocks from the end of the file to `size`, as who extends a file must.
     fn zero_tail(&self, live: &Live, size: u64) -> Result {
         let (old, end) = (live.size(), live.size().next_multiple_of(BLOCK).min(size));
         if end > old {
@@ -274,6 +274,19 @@ impl<M: Machine + Clone> Driver<M> {
                 self.machine.zero_nt(block * BLOCK + old % BLOCK, end - old)?;
                 self.machine.fence();
             }
+        }
+        let (mut at, blocks) = (old.div_ceil(BLOCK), size.div_ceil(BLOCK));
+        while at < blocks {
+            at += match extent::find(&self.volume, live, at)? {
+                Extent::Data { block, len, unwritten: false, .. } => {
+                    let len = u64::from(len).min(blocks - at);
+                    self.machine.zero_nt(block * BLOCK, len * BLOCK)?;
+                    self.machine.fence();
+                    len
+                }
+                Extent::Data { len, .. } => u64::from(len),
+                Extent::Hole { len } => len,
+            };
         }
         Ok(())
     }
