@@ -30,6 +30,9 @@ use crate::meta::ops;
 const FRESH_MAX: u64 = 2048;
 /// Bytes that go through the bounce buffer at once.
 const BOUNCE: usize = 65536;
+/// Up to as many bytes go through it into fresh blocks too: the kernel's copy from user memory past the cache ends with a
+/// fence, in vain, as zeroes and the ends of what is not aligned are stored after it.
+const SMALL: usize = BLOCK as usize;
 
 /// A write under way.
 struct Write<'a> {
@@ -154,11 +157,17 @@ impl Write<'_> {
     }
 
     /// Copies `n` bytes to `offset` of fresh blocks, and zeroes what else of them will be visible. Their owner fences.
-    fn fill(&self, first: u64, offset: u64, n: usize, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
+    fn fill(&mut self, first: u64, offset: u64, n: usize, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
         let data = Data::enter(self.mounted.device())?;
         let start = first.saturating_mul(BLOCK);
         data.zero(start, offset)?;
-        let n = data.write(start.wrapping_add(offset), n, from)?;
+        let n = if n <= SMALL {
+            let bytes = self.fetch(n, from)?;
+            data.store(start.wrapping_add(offset), bytes)?;
+            bytes.len()
+        } else {
+            data.write(start.wrapping_add(offset), n, from)?
+        };
         let used = offset.wrapping_add(n as u64);
         let (end, rest) = (pos.wrapping_add(n as u64), used.wrapping_neg() % BLOCK);
         if end < self.l.size() {
@@ -168,19 +177,24 @@ impl Write<'_> {
         Ok(n)
     }
 
+    /// Copies up to `n` bytes into the bounce buffer. `EFAULT` if there are none to be had.
+    fn fetch(&mut self, n: usize, from: &mut IovIterSource<'_>) -> Result<&[u8]> {
+        if self.bounce.len() < n {
+            // No larger than needed: to clear it takes longer than all the rest.
+            self.bounce.resize(n, 0, GFP_KERNEL)?;
+        }
+        match from.copy_from_iter(self.bounce.get_mut(..n).ok_or(EINVAL)?) {
+            0 => Err(EFAULT),
+            n => Ok(self.bounce.get(..n).unwrap_or_default()),
+        }
+    }
+
     /// Blocks that the file has, but whose bytes here are not visible.
     fn bounce(&mut self, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
         let offset = pos % BLOCK;
         let mut attempt = Attempt::new(from);
         let n = attempt.source().len().min(BOUNCE.wrapping_sub(offset as usize));
-        if self.bounce.len() < n {
-            // No larger than needed: to clear it takes longer than all the rest.
-            self.bounce.resize(n, 0, GFP_KERNEL)?;
-        }
-        let n = attempt.source().copy_from_iter(self.bounce.get_mut(..n).ok_or(EINVAL)?);
-        if n == 0 {
-            return Err(EFAULT);
-        }
+        let n = self.fetch(n, attempt.source())?.len();
         let mut guard = inode::alone(self.l);
         let live = guard.get()?;
         let (block, len, unwritten) = match self.find(live, pos / BLOCK)?.0 {
