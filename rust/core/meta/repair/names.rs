@@ -223,17 +223,20 @@ impl<M: Machine> Repair<'_, M> {
     /// Whether a directory's parents lead to the root and each has an entry for the next.
     fn reaches_root(&mut self, live: &Live) -> bool {
         let mut live = live.clone();
-        for _ in 0..self.volume.space().inodes {
-            if live.ino() == self.volume.geometry().root() {
-                return true;
-            }
+        // Brent: a circle meets the mark, which moves on after 1, 2, 4, ... steps.
+        let (mut mark, mut steps, mut limit) = (live.ino(), 0u64, 1u64);
+        while live.ino() != self.volume.geometry().root() {
             let Some(parent) = self.load(live.parent()).ok().filter(Live::is_dir) else { return false };
-            if !matches!(self.name_in(&parent, live.ino(), 0), Ok(Some(_))) {
+            if parent.ino() == mark || !matches!(self.name_in(&parent, live.ino(), 0), Ok(Some(_))) {
                 return false;
             }
             live = parent;
+            steps = steps.saturating_add(1);
+            if steps == limit {
+                (mark, steps, limit) = (live.ino(), 0, limit.saturating_mul(2));
+            }
         }
-        false
+        true
     }
 
     /// The directory lost+found, which is made if need be.

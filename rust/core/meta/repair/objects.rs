@@ -70,6 +70,13 @@ impl<M: Machine> Repair<'_, M> {
         change.record().orphan(ino, false)?;
         let used = self.volume.used_at(ino)?;
         change.record().clear_bits(used, (ino % format::CHUNK_INODES) as u32, 1)?;
+        if let Ok(live) = self.load(ino) {
+            // As freed inodes look: one with links would be taken for one whose bit rotted.
+            let mut raw = live.raw;
+            raw.nlink = 0.into();
+            raw.orphan = format::ORPHAN_UNLINKED;
+            inode::stage(&mut change, &live, &mut raw)?;
+        }
         change.commit(()).map(|durable| durable.reply())
     }
 
