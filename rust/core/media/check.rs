@@ -48,6 +48,11 @@ pub fn inode_crc(uuid: &[u8; 16], inode: &Inode) -> u32 {
     sum(uuid, inode.ino.get(), inode, offset_of!(Inode, crc))
 }
 
+/// What the checksum of a long symlink begins with; it goes on over the target.
+pub fn target_seed(uuid: &[u8; 16], inode: &Inode) -> u32 {
+    crc32c(crc32c(crc32c(!0, uuid), inode.ino.as_bytes()), inode.root.as_bytes())
+}
+
 /// Checksum of the fixed part of a chunk's header that lies at `at`.
 pub fn chunk_crc(uuid: &[u8; 16], chunk: &Chunk, at: u64) -> u32 {
     const BITS: usize = 64;
@@ -224,20 +229,23 @@ pub fn inode(geometry: &Geometry, inode: &Inode, ino: u64, at: u64) -> Result {
     Ok(())
 }
 
+/// Whose a tree is: inode number and generation.
+pub type Owner = (u64, u32);
+
 /// Validates the header of a tree node that lies in `block`. `level` is what the parent says, if anybody.
-pub fn node(geometry: &Geometry, node: &Node, block: u64, owner: u64, level: Option<u8>) -> Result {
+pub fn node(geometry: &Geometry, node: &Node, block: u64, owner: Owner, level: Option<u8>) -> Result {
     let at = block.wrapping_mul(BLOCK);
     let corrupt = |why| Err(Error::Corrupt { at, why });
     if node.magic.get() != format::NODE_MAGIC || node.tag.get() != node_tag(&geometry.uuid) {
         return corrupt("magic of a tree node");
     }
-    if node.block.get() != block || node.owner.get() != owner {
+    if node.block.get() != block || (node.owner.get(), node.generation.get()) != owner {
         return corrupt("tree node in the wrong place");
     }
     if level.is_some_and(|level| node.level != level) {
         return corrupt("level of a tree node");
     }
-    if node.order > format::NODE_HASHED || node.reserved0.get() != 0 || node.reserved != [0; 16] {
+    if node.order > format::NODE_HASHED || node.reserved != [0; 16] {
         return corrupt("reserved bytes of a tree node");
     }
     let (heap, garbage) = (u64::from(node.heap.get()), u64::from(node.garbage.get()));

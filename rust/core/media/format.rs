@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every type that lies on the media, format 0. The only file that knows the layout of bytes.
+//! Every type that lies on the media, format 1. The only file that knows the layout of bytes.
 //!
 //! All is little-endian, and unaligned so that no padding can hide. Reserved bytes are zero. Checksums are CRC-32C over the
 //! object with the checksum itself left out, begun with the volume's uuid and the object's own position or number
@@ -12,7 +12,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// First bytes of a superblock.
 pub const SUPER_MAGIC: [u8; 8] = *b"pfnfs\0\0\0";
 /// Major version of this format: another one is refused.
-pub const VERSION: u32 = 0;
+pub const VERSION: u32 = 1;
 /// Magic of an inode.
 pub const INODE_MAGIC: u16 = 0x4e49;
 /// Magic of a tree node.
@@ -201,7 +201,7 @@ pub struct Inode {
     pub orphan: u8,
     /// Level of the root node, if there is a tree.
     pub level: u8,
-    /// Inline area: number of extents, or length of the symlink's target.
+    /// Inline area: number of extents, or bytes of it that a symlink uses.
     pub inline_len: u8,
     /// Zero.
     pub reserved0: u8,
@@ -225,7 +225,8 @@ pub struct Inode {
     pub blocks: U64,
     /// Zero.
     pub reserved1: [u8; 4],
-    /// Up to [`INLINE_EXTENTS`] extents, or a symlink of up to [`INLINE_SYMLINK`] bytes; zeroes beyond.
+    /// Up to [`INLINE_EXTENTS`] extents, a symlink of up to [`INLINE_SYMLINK`] bytes, or the checksum of a longer one (4 bytes),
+    /// begun with the uuid, the inode's number and its block; zeroes beyond.
     pub inline: [u8; 128],
 }
 const _: () = assert!(size_of::<Inode>() == INODE_SIZE as usize);
@@ -262,8 +263,8 @@ pub struct Node {
     pub heap: U16,
     /// Bytes above `heap` that belong to no entry.
     pub garbage: U16,
-    /// Zero.
-    pub reserved0: U32,
+    /// Generation of the inode that the tree belongs to.
+    pub generation: U32,
     /// Inode that the tree belongs to.
     pub owner: U64,
     /// Device block this node lies in.
@@ -344,7 +345,7 @@ const _: () = assert!(size_of::<DirEntry>() == 18);
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Record {
-    /// Checksum of the rest of the header and of the patches.
+    /// Checksum of the patches, the own position and the rest of the header.
     pub crc: U32,
     /// Bytes of header and patches.
     pub len: U32,

@@ -12,6 +12,7 @@ use super::tree::{Order, Tree};
 use super::{Machine, Volume};
 use crate::media::format::{self, Inode, Time};
 use crate::media::{check, Error, Geometry, Pmem, Result, BLOCK};
+use crate::plat::crc32c;
 
 /// Mask of the type in a mode.
 pub const S_IFMT: u16 = 0o170_000;
@@ -36,6 +37,9 @@ pub const LINKS_MAX: u32 = 65_000;
 pub const SIZE_MAX: u64 = 1 << 47;
 /// Longest target of a symlink in bytes.
 pub const SYMLINK_MAX: usize = 4095;
+
+/// Bytes of the checksum of a target that has a block of its own.
+pub(in crate::meta) const LINK_CRC: usize = 4;
 
 /// The code of a file's type in a directory entry (`d_type`).
 pub fn kind(mode: u16) -> u8 {
@@ -197,12 +201,32 @@ pub fn read_link<M: Machine>(volume: &Volume<M>, link: &Live, from: u64, into: &
         into.get_mut(..target.len()).unwrap_or_default().copy_from_slice(target);
         return Ok(target.len());
     }
+    check_target(volume, link)?;
     let mut at = link.raw.root.get().wrapping_mul(BLOCK).saturating_add(from);
     for piece in into.chunks_mut(256) {
         volume.media().read_bytes(at, piece)?;
         at = at.saturating_add(piece.len() as u64);
     }
     Ok(len)
+}
+
+/// Compares the target of a symlink that has a block of its own with its checksum.
+pub(in crate::meta) fn check_target<M: Machine>(volume: &Volume<M>, link: &Live) -> Result {
+    let at = link.raw.root.get().wrapping_mul(BLOCK);
+    let mut crc = check::target_seed(volume.geometry().uuid(), &link.raw);
+    let mut piece = [0u8; 256];
+    let mut done = 0u64;
+    while at != 0 && done < link.size() {
+        let now = link.size().saturating_sub(done).min(piece.len() as u64);
+        let piece = piece.get_mut(..now as usize).unwrap_or_default();
+        volume.media().read_bytes(at.saturating_add(done), piece)?;
+        crc = crc32c(crc, piece);
+        done = done.saturating_add(now);
+    }
+    if at != 0 && link.raw.inline.first_chunk() != Some(&crc.to_le_bytes()) {
+        return Err(Error::Corrupt { at, why: "checksum of a symlink" });
+    }
+    Ok(())
 }
 
 /// Reads an inode. The caller sees to it that no operation on it is under way.
@@ -266,6 +290,9 @@ pub(in crate::meta) fn mend(geometry: &Geometry, raw: &Inode, ino: u64) -> Optio
     if tree || kind != S_IFREG && !link {
         new.inline_len = 0;
     }
+    if link {
+        new.inline_len = link_len(root, raw.size.get());
+    }
     if kind == S_IFREG {
         new.inline_len = new.inline_len.min(format::INLINE_EXTENTS as u8);
     }
@@ -298,6 +325,15 @@ pub fn find<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -
     Ok(live)
 }
 
+/// Bytes of the inline area that a symlink uses: its target, or the target's checksum.
+fn link_len(root: u64, size: u64) -> u8 {
+    if root == 0 {
+        size as u8
+    } else {
+        LINK_CRC as u8
+    }
+}
+
 /// Validates what depends on the type of the file.
 fn shape(geometry: &Geometry, raw: &Inode, at: u64) -> Result {
     let corrupt = |why| Err(Error::Corrupt { at, why });
@@ -318,7 +354,7 @@ fn shape(geometry: &Geometry, raw: &Inode, at: u64) -> Result {
         S_IFLNK => {
             let size = raw.size.get();
             let right = if root == 0 { size <= format::INLINE_SYMLINK as u64 } else { size <= SYMLINK_MAX as u64 };
-            (size > 0 && right && !tree, "symlink inode")
+            (size > 0 && right && !tree && raw.inline_len == link_len(root, size), "symlink inode")
         }
         _ => (root == 0 && !tree && inline == 0, "special inode"),
     };
@@ -334,7 +370,8 @@ fn shape(geometry: &Geometry, raw: &Inode, at: u64) -> Result {
 /// The tree of an inode.
 pub(in crate::meta) fn tree(raw: &Inode) -> Tree {
     let order = if raw.mode.get() & S_IFMT == S_IFDIR { Order::Hashed } else { Order::Sorted };
-    Tree { owner: raw.ino.get(), order, root: raw.root.get(), level: raw.level, nodes: 0 }
+    let owner = (raw.ino.get(), raw.generation.get());
+    Tree { owner, order, root: raw.root.get(), level: raw.level, nodes: 0 }
 }
 
 /// Puts a changed tree back into its inode.

@@ -173,10 +173,10 @@ impl<M: Machine> Volume<M> {
         if !lane.make_room(len, self.geometry.half_size()) {
             return Ok(Entry::Full);
         }
-        let seq = self.machine.draw();
-        stage.seal(seq, self.nonce(), crc);
         let Some(half) = lane.filling() else { return Ok(Entry::Full) };
         let at = self.geometry.half_at(number, half.number).wrapping_add(u64::from(half.end));
+        let seq = self.machine.draw();
+        stage.seal(seq, self.nonce(), crc, at);
         self.machine.store_nt(at, stage.lines())?;
         self.machine.fence();
         half.end = half.end.wrapping_add(len);
@@ -210,7 +210,7 @@ impl Lane {
     }
 }
 
-/// Seals a header: its checksum continues that of the patches.
-fn header_crc(header: &format::Record, patches: u32) -> u32 {
-    crc32c(patches, header.as_bytes().get(4..).unwrap_or_default())
+/// Checksum of a record at `at`: continues that of the patches.
+fn header_crc(header: &format::Record, patches: u32, at: u64) -> u32 {
+    crc32c(crc32c(patches, &at.to_le_bytes()), header.as_bytes().get(4..).unwrap_or_default())
 }

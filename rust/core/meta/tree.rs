@@ -21,6 +21,7 @@ mod node;
 mod remove;
 mod walk;
 
+use crate::media::check::Owner;
 use crate::media::{Geometry, Pmem, Result};
 
 pub use node::ENTRIES_MAX;
@@ -36,8 +37,8 @@ pub(in crate::meta) const KEY_END: u64 = u64::MAX;
 /// Root of a tree, as its inode has it. An operation works on a copy and puts it back into the inode.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::meta) struct Tree {
-    /// Inode number.
-    pub(in crate::meta) owner: u64,
+    /// Inode number and generation.
+    pub(in crate::meta) owner: Owner,
     /// Order of the leaves.
     pub(in crate::meta) order: Order,
     /// Root node, or 0 if the tree is empty.

@@ -65,13 +65,13 @@ fn read(media: &impl Pmem, at: u64) -> [u8; 8] {
     bytes
 }
 
-/// A record as it lies in the log.
-fn forge(seq: u64, nonce: u64, patches: &[u8]) -> Vec<u8> {
+/// A record as it lies in the log at `at`.
+fn forge(at: u64, seq: u64, nonce: u64, patches: &[u8]) -> Vec<u8> {
     let mut rest = Vec::new();
     rest.extend((24 + patches.len() as u32).to_le_bytes());
     rest.extend(seq.to_le_bytes());
     rest.extend(nonce.to_le_bytes());
-    let crc = crc32c(crc32c(!0, patches), &rest);
+    let crc = crc32c(crc32c(crc32c(!0, patches), &at.to_le_bytes()), &rest);
     [crc.to_le_bytes().as_slice(), &rest, patches].concat()
 }
 
@@ -91,7 +91,7 @@ fn a_forged_payload_is_no_record() {
     let mounted = open(&world, Open::ReadWrite).unwrap();
     let (cut, _) = slot(&image(&world));
     // A user who knows everything but the nonce stores a record where one will be looked for: at the second line.
-    let forged = forge(cut + 100, 0x1234_5678_9abc_def0, &patch(at, b"FORGERY!"));
+    let forged = forge(HALF as u64 + 64, cut + 100, 0x1234_5678_9abc_def0, &patch(at, b"FORGERY!"));
     let mut payload = vec![0xaa; 64 - 24 - 8];
     payload.extend(forged);
     payload.extend([0xaa; 100]);
@@ -186,9 +186,9 @@ fn a_record_that_reaches_outside_its_areas_is_refused_and_nothing_changes() {
         let world = machine(words.clone(), 3);
         drop(open(&world, Open::ReadWrite).unwrap());
         let (cut, nonce) = slot(&image(&world));
-        let good = forge(cut + 1, nonce, &patch(at, b"good"));
+        let good = forge(HALF as u64, cut + 1, nonce, &patch(at, b"good"));
         world.store(HALF as u64, &good).unwrap();
-        world.store(HALF as u64 + 64, &forge(cut + 2, nonce, patches)).unwrap();
+        world.store(HALF as u64 + 64, &forge(HALF as u64 + 64, cut + 2, nonce, patches)).unwrap();
         let before = world.media.borrow().live().to_vec();
         let opened = open(&machine(before.clone(), 4), Open::ReadWrite);
         assert!(matches!(opened, Err(Error::Corrupt { .. })), "bad record {number}");
@@ -200,6 +200,20 @@ fn a_record_that_reaches_outside_its_areas_is_refused_and_nothing_changes() {
         torn[HALF / 8 + 8] ^= 1;
         let mounted = open(&machine(torn, 6), Open::ReadWrite).unwrap();
         assert_eq!(read(mounted.media(), at)[..4], *b"good");
+    }
+}
+
+#[test]
+fn a_record_counts_in_its_own_place_only() {
+    let (words, at) = volume();
+    for (place, counts) in [(HALF as u64, true), (HALF as u64 + 64, false)] {
+        let world = machine(words.clone(), 3);
+        drop(open(&world, Open::ReadWrite).unwrap());
+        let (cut, nonce) = slot(&image(&world));
+        world.store(HALF as u64, &forge(place, cut + 1, nonce, &patch(at, b"moved"))).unwrap();
+        let before = world.media.borrow().live().to_vec();
+        let mounted = open(&machine(before, 4), Open::ReadWrite).unwrap();
+        assert_eq!(read(mounted.media(), at)[..5] == *b"moved", counts);
     }
 }
 

@@ -95,7 +95,7 @@ fn a_damaged_volume_is_kept_without_force() {
 #[test]
 fn a_volume_of_another_version_is_kept_and_not_read() {
     let bench = Bench::formatted();
-    bench.write(8, &[1]);
+    bench.write(8, &[9]);
     assert!(refused("mkfs.pfnfs", &bench.image, &[]).contains("pfnfs file system"));
     refused("dump.pfnfs", &bench.image, &[]);
 }

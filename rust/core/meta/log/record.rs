@@ -105,11 +105,11 @@ impl Stage {
         self.bytes.get(..self.len.next_multiple_of(LINE as usize)).unwrap_or_default()
     }
 
-    /// Writes the header; `crc` is that of the patches.
-    pub(super) fn seal(&mut self, seq: u64, nonce: u64, crc: u32) {
+    /// Writes the header of a record that goes to `at`; `crc` is that of the patches.
+    pub(super) fn seal(&mut self, seq: u64, nonce: u64, crc: u32, at: u64) {
         let mut header =
             format::Record { crc: 0.into(), len: (self.len as u32).into(), seq: seq.into(), nonce: nonce.into() };
-        header.crc = header_crc(&header, crc).into();
+        header.crc = header_crc(&header, crc, at).into();
         if let Some(at) = self.bytes.get_mut(..HEADER) {
             at.copy_from_slice(header.as_bytes());
         }

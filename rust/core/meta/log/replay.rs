@@ -71,7 +71,7 @@ impl Buffer {
             return Ok(None);
         }
         let Some(lines) = self.fill(media, at, room, &header)? else { return Ok(None) };
-        let crc = header_crc(&header, crc32c(!0, self.patches()));
+        let crc = header_crc(&header, crc32c(!0, self.patches()), at);
         Ok((header.crc.get() == crc).then_some((lines, seq)))
     }
 }

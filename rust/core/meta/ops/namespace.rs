@@ -3,13 +3,14 @@
 //! Operations on names and attributes. Each is one record.
 
 use crate::media::format::{self, Inode, Time};
-use crate::media::{Error, Result, BLOCK};
+use crate::media::{check, Error, Result, BLOCK};
 use crate::meta::alloc::Number;
 use crate::meta::change::Change;
 use crate::meta::dir::{self, Found};
 use crate::meta::inode::{self, Live, LINKS_MAX, SYMLINK_MAX, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::meta::log::Stage;
 use crate::meta::{table, Durable, Machine, Volume};
+use crate::plat::crc32c;
 
 /// What a new file is.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +166,11 @@ fn symlink<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, target: 
     change.store_fresh(at, target)?;
     raw.root = block.into();
     raw.blocks = 1.into();
+    let crc = crc32c(check::target_seed(change.geometry().uuid(), raw), target);
+    raw.inline_len = inode::LINK_CRC as u8;
+    for (to, from) in raw.inline.iter_mut().zip(crc.to_le_bytes()) {
+        *to = from;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use zerocopy::IntoBytes;
 
 use super::node::{self, Entry, Head, CHILD, END, HEADER, PIECE, SLOT};
 use super::Tree;
+use crate::media::check::Owner;
 use crate::media::format::{Child, LeafSlot};
 use crate::media::{Pmem, Result};
 use crate::meta::change::Change;
@@ -159,7 +160,7 @@ impl Sweep {
     }
 
     /// Stores the first piece with the header.
-    fn finish<M: Machine>(mut self, change: &mut Change<'_, '_, M>, mut head: Head, owner: u64) -> Result {
+    fn finish<M: Machine>(mut self, change: &mut Change<'_, '_, M>, mut head: Head, owner: Owner) -> Result {
         let geometry = *change.geometry();
         head.block = self.block;
         for sum in [false, true] {

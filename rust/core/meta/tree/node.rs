@@ -151,7 +151,7 @@ impl Head {
     pub(super) fn read(
         media: &impl Pmem,
         geometry: &Geometry,
-        owner: u64,
+        owner: check::Owner,
         order: Order,
         block: u64,
         level: u8,
@@ -176,7 +176,7 @@ impl Head {
     }
 
     /// The header on the media of a node with these properties.
-    pub(super) fn format(&self, geometry: &Geometry, owner: u64) -> Node {
+    pub(super) fn format(&self, geometry: &Geometry, owner: check::Owner) -> Node {
         let mut node = Node::new_zeroed();
         node.magic = format::NODE_MAGIC.into();
         node.level = self.level;
@@ -184,7 +184,8 @@ impl Head {
         node.count = self.count.into();
         node.heap = self.heap.into();
         node.garbage = self.garbage.into();
-        node.owner = owner.into();
+        node.owner = owner.0.into();
+        node.generation = owner.1.into();
         node.block = self.block.into();
         node.tag = check::node_tag(geometry.uuid()).into();
         node.sum = self.sum.into();

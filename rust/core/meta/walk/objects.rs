@@ -158,6 +158,11 @@ impl<'a, 's, M: Machine> Walk<'a, 's, M> {
         if root != 0 && !self.take_meta(root)? {
             return self.corrupt(at(root), "block that is used twice", live.ino(), Fix::Free(live.ino()));
         }
+        if live.is_symlink() {
+            if let Err(error) = inode::check_target(self.volume, live) {
+                self.report(error, Some(live.ino()), Fix::Free(live.ino()))?;
+            }
+        }
         let blocks = u64::from(root != 0);
         if live.blocks() != blocks {
             self.corrupt(live.at, "number of blocks", live.ino(), Fix::Blocks(live.ino(), blocks))?;

@@ -57,8 +57,11 @@ fn records(image: &Image, geometry: &Geometry, lane: u32, half: u8, patches: boo
         image
             .read_bytes(start + offset + size_of::<Record>() as u64, &mut bytes)
             .map_err(|error| anyhow!("{error:?}"))?;
-        // As the log seals it: the patches first, then the header behind its own checksum.
-        let crc = crc32c(crc32c(!0, &bytes), header.as_bytes().get(4..).unwrap_or_default());
+        // As the log seals it: the patches first, the position, then the header behind its own checksum.
+        let crc = crc32c(
+            crc32c(crc32c(!0, &bytes), &(start + offset).to_le_bytes()),
+            header.as_bytes().get(4..).unwrap_or_default(),
+        );
         let sound = if crc == header.crc.get() { "" } else { "  BAD CHECKSUM" };
         println!(
             "lane {lane} half {half} +{offset:<6} seq {} nonce {:016x} {len} bytes{sound}",

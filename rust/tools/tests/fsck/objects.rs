@@ -98,6 +98,20 @@ const INODES: &[Damage] = &[
         s.inode("/short link", |inode| inode.size = 0.into());
     })
     .hurts(&["/short link"]),
+    Damage::new("length of a symlink", &["(/short link): symlink inode"], |s| {
+        s.inode("/short link", |inode| inode.inline_len = 3);
+    }),
+    Damage::new("rotten symlink", &["(/long link): checksum of a symlink"], |s| {
+        let at = s.places.long_link;
+        s.rot(at + 500);
+    })
+    .hurts(&["/long link"]),
+    Damage::new("symlink of another block", &["(/long link): checksum of a symlink"], |s| {
+        let from = s.places.long_link as usize;
+        s.bytes.copy_within(from..from + BLOCK as usize, 1500 * BLOCK as usize);
+        s.inode("/long link", |inode| inode.root = 1500.into());
+    })
+    .hurts(&["/long link"]),
     Damage::new("fifo with a tree", &["(/fifo): special inode"], |s| {
         let block = s.node_block("/many", 0);
         s.inode("/fifo", |inode| inode.root = block.into());
@@ -127,6 +141,10 @@ const NODES: &[Damage] = &[
     .moves(&["/many/"]),
     Damage::new("leaf of another inode", &["(/many): tree node in the wrong place"], |s| {
         s.node("/many", 2, |node| node.set(16, &99u64.to_le_bytes()));
+    })
+    .moves(&["/many/"]),
+    Damage::new("leaf of another generation", &["(/many): tree node in the wrong place"], |s| {
+        s.node("/many", 2, |node| node.set(12, &9u32.to_le_bytes()));
     })
     .moves(&["/many/"]),
     Damage::new("leaf of another block", &["(/many): tree node in the wrong place"], |s| {

@@ -32,6 +32,8 @@ pub struct Places {
     pub nodes: BTreeMap<u64, Vec<u64>>,
     /// First device block by inode number and file block.
     pub extents: BTreeMap<(u64, u64), u64>,
+    /// Position of the target of /long link.
+    pub long_link: u64,
     /// Every entry: inode, directory, name.
     entries: Vec<(u64, u64, String)>,
 }
@@ -193,6 +195,9 @@ fn walk(volume: &Volume<&Plain>, places: &mut Places) {
 impl walk::Visitor for Places {
     fn inode(&mut self, live: &Live) {
         self.slots.insert(live.ino(), live.at());
+        if live.is_symlink() && live.format().root.get() != 0 {
+            self.long_link = live.format().root.get() * BLOCK;
+        }
     }
 
     fn extent(&mut self, ino: u64, file_block: u64, block: u64, _len: u32, _unwritten: bool) {
