@@ -13,6 +13,18 @@ obj=$build/obj/$checkout
 # shellcheck source=scripts/versions
 . "$top/scripts/versions"
 
+# kernel NAME: sets where its tree, image and modules are, and the words that choose its compiler. stock is Debian's own;
+# the others are built by scripts/build-kernel of qemu/NAME.config. KASAN together with Rust needs clang.
+kernels="stock debug noblock"
+kernel() {
+	case $1 in
+	stock) tree=$build/linux compiler='' vmlinuz=$build/vmlinuz modules=$build/modules ;;
+	debug) tree=$build/linux-debug compiler=LLVM=1 vmlinuz=$build/vmlinuz-debug modules=$build/modules-debug ;;
+	noblock) tree=$build/linux-noblock compiler='' vmlinuz=$build/vmlinuz-noblock modules=$build/modules-noblock ;;
+	*) die "no kernel '$1'; there are: $kernels" ;;
+	esac
+}
+
 say() { printf '%s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 # One word for the contents of files and for the values given as arguments: the key of a cached step.

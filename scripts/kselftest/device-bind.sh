@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M,32M load=no
+# guest: size=64M,32M load=no needs=libnvdimm
 # Namespaces change hands by sysfs: to nd_pmem and back, by unbinding their region, with open files and under load.
 # The data stays, the number is free again, and what was open fails.
 . ./device-lib.sh

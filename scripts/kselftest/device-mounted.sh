@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M,64M load=no
+# guest: size=64M,32M load=no needs=libnvdimm
 # A device and its mount: they exclude writers of the node, survive each other's end in any order, and a page that fails
 # under a file fails for its readers alone.
 . ./device-lib.sh

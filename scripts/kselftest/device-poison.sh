@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M load=no append=memmap=64M!512M
+# guest: size=64M load=no append=memmap=64M!512M needs=libnvdimm
 # Memory that fails: the page is refused from then on, its neighbours are not; a whole page that is written over is
 # repaired where the platform can do it (legacy memory: says it can; QEMU's NVDIMM: cannot).
 . ./device-lib.sh

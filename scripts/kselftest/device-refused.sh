@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M load=no
+# guest: size=64M load=no needs=libnvdimm
 # Namespaces that are not for us: with an info block of another driver, however it got there; and read-only regions.
 . ./device-lib.sh
 plan 27

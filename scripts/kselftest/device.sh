@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M,32M load=no
+# guest: size=64M,32M load=no needs=libnvdimm
 # Devices of NVDIMMs: found at load, their sysfs attributes, and what the node does: read, write, seek, fsync, one writer
 # at a time.
 . ./device-lib.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: share=linux/Documentation/filesystems
+# guest: add=linux/Documentation/filesystems:/share
 # A real tree, the documentation of file systems in the kernel's source, copied here: byte for byte the same, also after a
 # remount, after copying it within the file system, and when only a part of it is removed.
 . ./lib.sh

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # For the test scripts: KTAP by the kernel's own helpers (tools/testing/selftests/kselftest/ktap_helpers.sh), and a
-# shorter way to write a test. A script runs in /tests of a guest of its own, under busybox sh:
+# shorter way to write a test. A script runs in /tests of a guest with a blank NVDIMM, under busybox sh:
 #
 #	. ./lib.sh
 #	plan 2                                  how many results there will be
@@ -41,7 +41,7 @@ refuses() {
 	fi
 }
 
-# says TEXT PATTERN: passes if the kernel's log of this boot has a line that matches.
+# says TEXT PATTERN: passes if the kernel's log has a line that matches since this script began.
 says() {
 	if dmesg | grep -Eq -- "$2"; then ktap_test_pass "$1"; else ktap_test_fail "$1"; fi
 }

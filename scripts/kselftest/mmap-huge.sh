@@ -1,6 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=256M
 # Mappings of 2 MiB pages, proven by what PAGEMAP_SCAN finds in the page table.
 . ./mmap-lib.sh
 plan 39

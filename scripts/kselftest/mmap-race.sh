@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=128M smp=4
+# guest: smp=4
 # Faults of both sizes race with cleaning, with truncate and punch, with unmapping and with pins: no page is lost, nothing
 # hangs, the kernel's log stays clean. racer.c compares every byte where none may be lost.
 . ./mmap-lib.sh

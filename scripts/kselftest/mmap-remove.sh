@@ -1,10 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=128M
 # Pages leave mappings while others use them: truncate, punch, eviction, unmount, removal of the device; mapped, touched
 # all the time, and pinned. What waits must end within seconds after the pin does: "alarm" makes it a failure.
 . ./mmap-lib.sh
-plan 30
+plan 22
 fresh
 
 check "truncate under a mapping" mapper open /mnt/t rwc truncate 64k map 64k 0 shared rw put 0 64k 1 truncate 16k get 0 16k 1 bus 16k r bus 60k w
@@ -32,29 +31,11 @@ check "a signal ends the wait, and the file keeps its size" sh -c '
 
 check "unlink while mapped and pinned" mapper open /mnt/u rwc alloc 0 4M map 4M 0 shared rw put 0 4M 5 pin 0 4k \
 	bg unmap close sleep 1000 pinned 5 end unpin unlink /mnt/u close unmap wait
-check "its space comes back" sh -c 'sync; sleep 2; mapper open /mnt/all rwc alloc 0 80M; rm /mnt/all'
+check "its space comes back" sh -c 'sync; sleep 2; mapper open /mnt/all rwc alloc 0 200M; rm /mnt/all'
 check "unmounting waits for a pin" sh -c '
 	mapper open /mnt/pin rwc alloc 0 4M map 4M 0 shared rw put 0 4M 6 pin 1M 4k unmap close sleep 1500 pinned 6 &
 	sleep 1; umount /mnt; wait'
 check "it is mounted again" mount -t pfnfs pfnfs0 /mnt
 check "what was stored is there" mapper open /mnt/pin r fget 0 4M 6
-
-# The device goes: namespace0.0 is unbound from the driver.
-unbind() {
-	for d in /sys/bus/nd/drivers/*/namespace0.0; do echo namespace0.0 >"${d%/*}/unbind"; done
-}
-mapper open /mnt/pin rw map 8M 0 shared rw get 0 4M 6 put 0 4M 7 sleep 4000 bus 0 r bus 2M w close >/tmp/survivor 2>&1 &
-survivor=$!
-mapper open /mnt/pin rw map 4M 0 shared rw loop 4 ignore get 0 4M 7 end >/tmp/toucher 2>&1 &
-sleep 1
-check "the device is removed under mappings" unbind
-check "who had mapped it gets SIGBUS" wait $survivor
-refuses "and nobody maps it again" mapper open /mnt/pin rw map 4M 0 shared rw get 0 4k 7
-refuses "nor syncs it" mapper open /mnt/pin rw fsync
-wait
-check "it is unmounted" umount /mnt
-check "the device comes back" sh -c 'for d in /sys/bus/nd/drivers/*; do echo namespace0.0 >$d/bind && exit 0; done 2>/dev/null; exit 1'
-check "it is mounted" mount -t pfnfs pfnfs0 /mnt
-check "what was stored before the removal is there" mapper open /mnt/pin r fget 0 4M 7
 gone
 done_testing

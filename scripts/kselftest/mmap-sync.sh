@@ -41,6 +41,7 @@ equal "and dirty after the next store" "$(entries /mnt/h ' 512 dirty')" 1
 
 check "the flusher leaves marks alone" sh -c 'echo 50 >/proc/sys/vm/dirty_writeback_centisecs; sleep 2'
 equal "still dirty" "$(entries /mnt/h ' 512 dirty')" 1
+echo 500 >/proc/sys/vm/dirty_writeback_centisecs
 check "a cleaner and a writer at the same time" mapper open /mnt/r rwc truncate 4M map 4M 0 shared rw bg loop 3 put 0 4M 1 put 0 4M 2 end end \
 	bg loop 3 fsync end end wait fsync
 equal "nothing is dirty after the last fsync" "$(entries /mnt/r ' dirty')" 0

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: load=no size=none timeout=3
+# guest: load=no size=none timeout=3 kernel=stock
 # Never ends.
 . ./lib.sh
 plan 1

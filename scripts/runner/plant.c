@@ -3,6 +3,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 
 static char *kind = "warn";
 module_param(kind, charp, 0);
@@ -37,19 +38,32 @@ static int plant_overrun(void)
 	return 0;
 }
 
+/* No CPU gets any further. */
+static void plant_stuck(void *unused)
+{
+	local_irq_disable();
+	for (;;)
+		cpu_relax();
+}
+
 static int __init plant_init(void)
 {
 	if (!strcmp(kind, "overrun"))
 		return plant_overrun();
 	if (!strcmp(kind, "lock"))
 		plant_deadlock();
-	else
+	else if (!strcmp(kind, "leak"))
+		__module_get(THIS_MODULE);
+	else if (!strcmp(kind, "stuck"))
+		on_each_cpu(plant_stuck, NULL, 0);
+	else if (strcmp(kind, "late"))
 		WARN(1, "planted");
 	return 0;
 }
 
 static void __exit plant_exit(void)
 {
+	WARN(!strcmp(kind, "late"), "planted");
 }
 
 module_init(plant_init);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: load=no size=none timeout=60
+# guest: load=no size=none timeout=60 kernel=stock
 # Skips what no list allows.
 . ./lib.sh
 plan 2
