@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What one can ask for; how it is done is in scripts/. The first use of anything builds what it needs under build/.
 
-.PHONY: all setup module tools demo check check-full shell cost install clean help fmt
+.PHONY: all setup module tools demo crash check check-full shell cost install clean help fmt
 .NOTPARALLEL:
 
 all: module tools		## the module against Debian's kernel, and the tools (the default)
@@ -23,6 +23,9 @@ check:				## every test, each stage within its time limit
 
 check-full:			## the same without limits, and at the larger size
 	@scripts/check --full
+
+crash: setup			## power cuts of the media core, SECONDS=600 SEED=1 JOBS=all cores
+	@scripts/crash-explore --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 shell: all			## an interactive guest with everything loaded
 	@qemu/run --shell --share .

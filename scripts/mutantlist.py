@@ -21,7 +21,8 @@ TABLE = "core/meta/table.rs"
 INODE = "core/meta/inode.rs"
 OPS = "core/meta/ops.rs"
 WORLD = "sim/src/world.rs"
-DRIVER = "sim/tests/common/driver.rs"
+DRIVER = "sim/src/fs/driver.rs"
+DATA = "sim/src/fs/data.rs"
 
 THREE = ("rows", "three_cpus_on_two_lanes")
 TWO_FREE = ("rows", "two_free_blocks")
@@ -283,28 +284,29 @@ mutant("interrupted truncation finished lazily", "a mount leaves it to the file'
        (OPS, "let _durable = finish_truncate(volume, file)?;", "let _ = (volume, finish_truncate::<M>);"))
 
 mutant("extend trusts zeroes past the end", "nobody zeroes the tail", TAILS,
-       (DRIVER, "if end > old {", "if end > old && end == 0 {"))
+       (DATA, "if end > old {", "if end > old && end == 0 {"))
 
 mutant("tail zeroed through the log", "the tail is zeroed by a record", TAILS,
-       (DRIVER, "self.machine.zero_nt(block * BLOCK + old % BLOCK, end - old)?; self.machine.fence();",
+       (DATA, "self.machine.zero_nt(block * BLOCK + old % BLOCK, end - old)?; self.machine.fence();",
         "let mut stage = pfnfs_core::meta::log::Stage::new();\n"
         "let mut record = self.volume.begin(&mut stage);\n"
         "record.zero(block * BLOCK + old % BLOCK, end - old)?;\n"
         "drop(record.commit(())?);"))
 
 mutant("tail zeroed before the record", "a truncation zeroes what it will cut off, then stores its record", TAILS,
-       (DRIVER, "let result = ops::truncate(&self.volume, &mut live, size, time(now)).map(drop);",
-        "if let Extent::Data { block, unwritten: false, .. } = extent::find(&self.volume, &live, size / BLOCK)? {\n"
+       (DATA, "let result = ops::truncate(&driver.volume, live, size, time(now)).map(drop);",
+        "if let Extent::Data { block, unwritten: false, .. } = extent::find(&driver.volume, live, size / BLOCK)? {\n"
         "    let end = live.size().min(size.next_multiple_of(BLOCK));\n"
-        "    self.machine.zero_nt(block * BLOCK + size % BLOCK, end.saturating_sub(size))?;\n"
-        "    self.machine.fence();\n"
+        "    driver.machine.zero_nt(block * BLOCK + size % BLOCK, end.saturating_sub(size))?;\n"
+        "    driver.machine.fence();\n"
         "}\n"
-        "let result = ops::truncate(&self.volume, &mut live, size, time(now)).map(drop);"))
+        "let result = ops::truncate(&driver.volume, live, size, time(now)).map(drop);"))
 
 mutant("tail zeroed after the record", "the file is made larger, then its old tail zeroed", TAILS,
-       (DRIVER, "let result = self.zero_tail(&live, size).and_then(|()| ops::extend(&self.volume, &mut live, size, time(now)).map(drop));",
+       (DATA, "driver.zero_tail(live, size)?; ops::extend(&driver.volume, live, size, time(now)).map(drop)?;",
         "let old = live.clone();\n"
-        "let result = ops::extend(&self.volume, &mut live, size, time(now)).map(drop).and_then(|()| self.zero_tail(&old, size));"))
+        "ops::extend(&driver.volume, live, size, time(now)).map(drop)?; driver.zero_tail(&old, size)?;"))
 
 mutant("appended data not fenced", "an append in place stores its data and its record without a fence between", TAILS,
-       (DRIVER, "store(at * BLOCK + offset as u64, piece)?; machine.fence();", "store(at * BLOCK + offset as u64, piece)?;"))
+       (DATA, "self.machine.store_nt(start + offset, &bytes[..n as usize])?; self.machine.fence();",
+        "self.machine.store_nt(start + offset, &bytes[..n as usize])?;"))

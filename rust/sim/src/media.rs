@@ -33,6 +33,14 @@ pub struct Media {
     stamp: u64,
 }
 
+/// A word that a power cut may leave with one of several values: first the one that certainly survives, last the one with all
+/// that was stored.
+#[derive(Clone, Debug)]
+pub struct Risk {
+    pub word: usize,
+    pub values: Vec<u64>,
+}
+
 /// What a power cut takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Cut {
@@ -160,6 +168,37 @@ impl Media {
     /// Stores that a cut could take.
     pub fn at_risk(&self) -> usize {
         self.since.len() + self.cpus.iter().map(|cpu| cpu.stores.len()).sum::<usize>()
+    }
+
+    /// What certainly survives.
+    pub fn durable(&self) -> &[u64] {
+        &self.durable
+    }
+
+    /// The words that a power cut now may leave in several ways, each for itself.
+    pub fn risks(&self) -> Vec<Risk> {
+        let mut words: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for (word, since) in &self.since {
+            words.entry(*word).or_insert_with(|| vec![self.durable[*word]]).extend(since.iter().map(|store| store.1));
+        }
+        for (word, mask, bits) in self.cpus.iter().flat_map(|cpu| &cpu.stores) {
+            let values = words.entry(*word).or_insert_with(|| vec![self.durable[*word]]);
+            let with: Vec<u64> = values.iter().map(|value| value & !mask | bits).collect();
+            values.extend(with);
+        }
+        let risk = |(word, values): (usize, Vec<u64>)| {
+            let mut distinct: Vec<u64> = Vec::with_capacity(values.len());
+            for value in values.iter().rev() {
+                if !distinct.contains(value) {
+                    distinct.push(*value);
+                }
+            }
+            distinct.retain(|value| *value != self.durable[word]);
+            distinct.push(self.durable[word]);
+            distinct.reverse();
+            Risk { word, values: distinct }
+        };
+        words.into_iter().map(risk).filter(|risk| risk.values.len() > 1).collect()
     }
 
     /// What a power cut now leaves.

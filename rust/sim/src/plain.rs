@@ -52,22 +52,22 @@ impl Memory {
 }
 
 /// The machine: memory and state. `&Plain` is what a volume is opened on, so that tests keep access.
-pub struct Plain {
-    pub memory: Memory,
+pub struct Plain<P = Memory> {
+    pub memory: P,
     pub state: State,
     /// What `cpu()` says.
     pub cpu: Cell<u32>,
     random: Cell<u64>,
 }
 
-impl Plain {
+impl<P> Plain<P> {
     /// A machine for the volume that is in this memory.
-    pub fn new(memory: Memory, geometry: &Geometry) -> Self {
+    pub fn new(memory: P, geometry: &Geometry) -> Self {
         Self { memory, state: State::new(geometry), cpu: Cell::new(0), random: Cell::new(0x9e37_79b9_7f4a_7c15) }
     }
 }
 
-fn range(len: usize, at: u64, count: usize) -> Result<std::ops::Range<usize>> {
+pub(crate) fn range(len: usize, at: u64, count: usize) -> Result<std::ops::Range<usize>> {
     let end = at.checked_add(count as u64).filter(|end| *end <= len as u64);
     end.map(|end| at as usize..end as usize).ok_or(Error::Invalid("past the end of the media"))
 }
@@ -130,7 +130,7 @@ impl PmemMut for Memory {
     }
 }
 
-impl Pmem for &Plain {
+impl<P: Pmem> Pmem for &Plain<P> {
     fn size(&self) -> u64 {
         self.memory.size()
     }
@@ -140,7 +140,7 @@ impl Pmem for &Plain {
     }
 }
 
-impl PmemMut for &Plain {
+impl<P: PmemMut> PmemMut for &Plain<P> {
     fn store(&self, at: u64, bytes: &[u8]) -> Result {
         self.memory.store(at, bytes)
     }
@@ -163,7 +163,7 @@ impl PmemMut for &Plain {
     }
 }
 
-impl Machine for &Plain {
+impl<P: PmemMut> Machine for &Plain<P> {
     fn cpu(&self) -> u32 {
         self.cpu.get()
     }
@@ -222,7 +222,7 @@ impl Machine for &Plain {
     }
 }
 
-impl Plain {
+impl<P> Plain<P> {
     fn drawn_next(&self) -> u64 {
         let next = self.state.drawn.get() + 1;
         self.state.drawn.set(next);

@@ -112,8 +112,8 @@ pub struct Inner {
     watch: RefCell<Option<Watch>>,
 }
 
-/// Called before every step outside of `run`.
-pub type Watch = Box<dyn FnMut(&World)>;
+/// Called before every step outside of `run`, and told whether it is a fence.
+pub type Watch = Box<dyn FnMut(&World, bool)>;
 
 /// What `run` calls after every step: the world, and whether the step was a fence.
 pub type Observer<'a> = &'a mut dyn FnMut(&World, bool);
@@ -175,11 +175,15 @@ impl World {
     }
 
     fn pause(&self) {
+        self.pause_before(false);
+    }
+
+    fn pause_before(&self, fence: bool) {
         self.steps.set(self.steps.get() + 1);
         if self.pauses.get() && generator::is_generator() {
             suspend();
         } else if let Some(mut watch) = self.watch.take() {
-            watch(self);
+            watch(self, fence);
             self.watch.replace(Some(watch));
         }
     }
@@ -399,7 +403,7 @@ impl PmemMut for World {
     }
 
     fn fence(&self) {
-        self.pause();
+        self.pause_before(true);
         self.fenced.set(true);
         self.media.borrow_mut().fence(self.current());
     }

@@ -169,7 +169,7 @@ fn run(seed: u64, cpus: usize, size: usize, operations: usize) -> usize {
     while driver.model.nodes.len() < 232 {
         driver.apply(&Op::Create(full, format!("{}", driver.model.nodes.len()).into_bytes())).unwrap();
     }
-    let volume = Rc::new(driver.volume);
+    let volume = driver.volume.clone();
     let expected = Rc::new(RefCell::new(vec![Expected::default(); cpus]));
     let programs = (0..cpus).map(|cpu| {
         let ino = driver.model.entries(ROOT)[format!("cpu {cpu}").as_bytes()];

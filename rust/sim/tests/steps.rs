@@ -45,7 +45,7 @@ fn cut<R>(world: &World, of_256: u8, most: usize, seed: u64, f: impl FnOnce() ->
     let images = Rc::new(RefCell::new(Vec::new()));
     let taken = images.clone();
     let mut random = Random::new(seed);
-    world.watch(Some(Box::new(move |world| {
+    world.watch(Some(Box::new(move |world, _| {
         if random.chance(of_256) && taken.borrow().len() < most {
             let cut = pfnfs_sim::oracle::any_cut(&mut random);
             taken.borrow_mut().push(world.media.borrow().cut(cut, &mut random));
@@ -132,6 +132,8 @@ fn step(driver: &mut Driver<World>, op: &Op, most: usize, adopt: u8, random: &mu
 /// An operation that is one record, so that it happens or does not.
 fn one_step(driver: &Driver<World>, rng: &mut Rng) -> Op {
     match driver.model.random(rng, 40, true, 8) {
+        // An overwrite is not atomic.
+        Op::Write(ino, pos, _) if pos < driver.model.data(ino).len() as u64 => Op::Checkpoint,
         Op::Write(ino, pos, mut bytes) => {
             bytes.truncate((BLOCK - pos % BLOCK) as usize);
             Op::Write(ino, pos, bytes)

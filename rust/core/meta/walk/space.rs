@@ -166,15 +166,12 @@ impl<M: Machine> Walk<'_, '_, M> {
     /// Compares 64 blocks from `first` on. Neighbours with the same difference are told as one.
     fn word(&mut self, first: u64, media: u64, run: &mut Option<Bits>) -> Result {
         let data = self.volume.geometry().data();
-        let mut expected = self.scratch.blocks.get((first / 64) as usize).copied().unwrap_or_default();
-        let last = first.saturating_add(63);
-        if !data.contains(&first) || !data.contains(&last) {
-            for bit in 0..64u32 {
-                if !data.contains(&first.saturating_add(u64::from(bit))) {
-                    expected |= 1 << bit;
-                }
-            }
-        }
+        let found = self.scratch.blocks.get((first / 64) as usize).copied().unwrap_or_default();
+        // Bits below the first block of the data area, and from its end on.
+        let below = |block: u64| {
+            1u64.checked_shl(block.saturating_sub(first).min(64) as u32).map_or(!0, |bit| bit.wrapping_sub(1))
+        };
+        let expected = found | below(data.start) | !below(data.end);
         if media == expected && run.is_none() {
             return Ok(());
         }

@@ -17,11 +17,20 @@ pub enum Op {
     Link(u64, Vec<u8>, u64),
     Unlink(u64, Vec<u8>),
     Rename(u64, Vec<u8>, u64, Vec<u8>),
-    /// Fills holes and appends; never overwrites what is there.
+    /// Unlinks a file that stays open.
+    UnlinkOpen(u64, Vec<u8>),
+    /// Makes an open file without a name, near this inode.
+    Tmpfile(u64),
+    /// Closes an open file without a name.
+    Close(u64),
     Write(u64, u64, Vec<u8>),
+    /// Stores words through a mapping.
+    MapStore(u64, u64, Vec<u8>),
+    Fsync(u64),
     Truncate(u64, u64),
     Extend(u64, u64),
     Preallocate(u64, u64, u32),
+    /// From block to block; few enough for one record.
     Punch(u64, u64, u64),
     Chmod(u64, u16),
     Checkpoint,

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The workloads: all sequences of one and two operations on a small tree, a sample of those of three, pairs of CPUs, and long
+//! sequences by chance on volumes that are soon full.
+
+use std::sync::Arc;
+
+use super::call::Call;
+use super::judge::Kept;
+use super::run::{Effort, Failure, Item, Run, Workload};
+use super::setup::{Setup, FOR_LONG, SETUPS};
+use super::states::Budget;
+use super::tally::Tally;
+use crate::random::{mix, Random};
+
+/// The operations of which all sequences are tried. A line is one operation: what it needs before, and the last call.
+const OPERATIONS: &[&str] = &[
+    "create /c",
+    "create /d/c",
+    "mkdir /m",
+    "mkfifo /q",
+    "link /f /d/k",
+    "symlink /t - 30",
+    "symlink /t - 300",
+    "unlink /f",
+    "unlink /l",
+    "unlink /s",
+    "symlink /y - 200; unlink /y",
+    "mkdir /m; create /m/c; unlink /m/c",
+    "rmdir /e",
+    "rename /f /r",
+    "rename /n0 /f",
+    "rename /e /d/s",
+    "rename /f /d/x",
+    "rename /p /f",
+    "rename /f /d/f",
+    "rename /d/s /e/s",
+    "write /f - 0 64",
+    "write /f - 0 4500",
+    "write /f - 1001 30",
+    "write /f - 5000 600",
+    "write /f - 5000 3400",
+    "write /n0 - 0 100",
+    "write /g - 4096 4096",
+    "write /g - 5000 20",
+    "write /g - 100 200",
+    "write /g - 16000 10",
+    "truncate /f - 0",
+    "truncate /f - 4096",
+    "truncate /f - 4500",
+    "truncate /g - 5000",
+    "truncate /f - 5100",
+    "truncate /f - 9000",
+    "fallocate /g - 4096 4096",
+    "fallocate /f - 4096 9000",
+    "reserve /n0 - 2 2",
+    "punch /g - 2 1",
+    "punch /f - 0 1",
+    "chmod /f - 420",
+    "unlinkopen /f",
+    "unlinkopen /f; close",
+    "unlinkopen /f; write @ - 5000 300",
+    "tmpfile",
+    "tmpfile; link @ /w",
+    "store /f - 8 3",
+    "store /f - 5000 2",
+    "store /g - 4096 2",
+    "store /g - 0 1",
+    "store /f - 8 3; fsync /f",
+    "store /g - 4096 2; fsync /g",
+    "write /f - 0 8; fsync /f",
+    "checkpoint",
+    // What fails gives everything back.
+    "create /f",
+    "symlink /f - 300",
+    "link /f /l",
+    "rename /f /d",
+    "rmdir /d",
+];
+
+/// Pairs of those that make the inode table grow, or come after it.
+const GROWING: [[usize; 2]; 6] = [[0, 1], [0, 2], [2, 0], [3, 0], [5, 0], [6, 3]];
+
+fn operation(index: usize) -> Vec<Item> {
+    let calls = OPERATIONS[index].split(';').map(|text| Item::Call(text.parse().expect("a call")));
+    calls.collect()
+}
+
+/// How much is done before time decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Tier {
+    pub one: Budget,
+    pub two: Budget,
+    pub long: Budget,
+    /// Sequences of three, sequences on a volume that is full, and long ones.
+    pub threes: usize,
+    pub brims: usize,
+    pub longs: usize,
+    /// Pairs of CPUs.
+    pub cpus: usize,
+}
+
+/// What a test of a mutant does.
+pub const QUICK: Tier = Tier {
+    one: Budget { all: 512, pairs: 300, random: 100 },
+    two: Budget { all: 64, pairs: 30, random: 20 },
+    long: Budget { all: 32, pairs: 6, random: 10 },
+    threes: 50,
+    brims: 50,
+    longs: 50,
+    cpus: 50,
+};
+
+/// What `make check` does.
+pub const CHECK: Tier = Tier {
+    one: Budget { all: 4096, pairs: 20_000, random: 1000 },
+    two: Budget { all: 256, pairs: 60, random: 40 },
+    long: Budget { all: 32, pairs: 6, random: 10 },
+    threes: 1000,
+    brims: 300,
+    longs: 200,
+    cpus: 400,
+};
+
+/// What `make check-full` does.
+pub const FULL: Tier = Tier {
+    one: Budget { all: 65_536, pairs: 100_000, random: 10_000 },
+    two: Budget { all: 1024, pairs: 4000, random: 500 },
+    long: Budget { all: 64, pairs: 30, random: 30 },
+    threes: 20_000,
+    brims: 5000,
+    longs: 4000,
+    cpus: 10000,
+};
+
+/// A piece of work.
+#[derive(Clone, Debug)]
+enum Piece {
+    /// Operations, by their places in the list, on this setup.
+    Sequence(&'static str, Vec<usize>),
+    /// Operations of two CPUs, as this seed interleaves them.
+    Cpus(Vec<usize>, Vec<usize>, u64),
+    Long,
+}
+
+/// The plan of a run.
+pub struct Plan {
+    tier: Tier,
+    seed: u64,
+    /// Whether to go on by chance when all is done.
+    endless: bool,
+    pieces: Vec<Piece>,
+}
+
+impl Plan {
+    /// With `only`, sequences whose last operation has this in it; `long` for the long ones.
+    pub fn new(tier: Tier, seed: u64, endless: bool, only: Option<&str>) -> Self {
+        let mut random = Random::new(seed);
+        let count = OPERATIONS.len();
+        let mut pieces = vec![Piece::Sequence("small", Vec::new())];
+        pieces.extend((0..count).map(|last| Piece::Sequence("small", vec![last])));
+        pieces.extend((0..count).map(|last| Piece::Sequence("brim", vec![last])));
+        let pairs = (0..count * count).map(|pair| vec![pair / count, pair % count]);
+        pieces.extend(pairs.map(|pair| Piece::Sequence(if pair[0] % 2 == 1 { "lanes" } else { "small" }, pair)));
+        let some = |count: usize, random: &mut Random| -> Vec<usize> {
+            (0..count).map(|_| random.below(OPERATIONS.len())).collect()
+        };
+        pieces.extend((0..tier.brims).map(|_| Piece::Sequence("brim", some(2, &mut random))));
+        pieces.extend((0..tier.threes).map(|_| Piece::Sequence("small", some(3, &mut random))));
+        pieces.extend(GROWING.map(|two| Piece::Sequence("inodes", two.to_vec())));
+        pieces.extend(
+            (0..tier.cpus).map(|_| Piece::Cpus(some(2, &mut random), some(2, &mut random), random.word() >> 32)),
+        );
+        pieces.extend((0..tier.longs).map(|_| Piece::Long));
+        if let Some(only) = only {
+            pieces.retain(|piece| match piece {
+                Piece::Sequence(_, operations) => {
+                    operations.last().is_some_and(|last| OPERATIONS[*last].contains(only))
+                }
+                Piece::Cpus(..) => only == "cpus",
+                Piece::Long => only == "long",
+            });
+        }
+        Self { tier, seed, endless, pieces }
+    }
+
+    /// Pieces of work before time decides.
+    pub fn len(&self) -> u64 {
+        self.pieces.len() as u64
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Does one piece of work; `None` if there is no such.
+    pub fn work(&self, number: u64, tally: &Arc<Tally>) -> Option<Result<(), Failure>> {
+        let mut random = Random::new(mix(self.seed ^ mix(number)));
+        let piece = match self.pieces.get(number as usize) {
+            Some(piece) => piece.clone(),
+            None if !self.endless => return None,
+            None if random.chance(100) => Piece::Long,
+            None if random.chance(100) => {
+                let mut two = || vec![random.below(OPERATIONS.len()), random.below(OPERATIONS.len())];
+                Piece::Cpus(two(), two(), number)
+            }
+            None => Piece::Sequence("small", (0..3).map(|_| random.below(OPERATIONS.len())).collect()),
+        };
+        Some(match piece {
+            Piece::Sequence(setup, operations) => {
+                let budget = match operations.len() {
+                    0 | 1 => self.tier.one,
+                    2 => self.tier.two,
+                    _ => self.tier.long,
+                };
+                self.sequence(setup, &operations, budget, &mut random, tally)
+            }
+            Piece::Cpus(one, two, seed) => {
+                let setup = Setup::named(["cpus", "one lane"][random.below(2)]).expect("it is in the list");
+                let beside = |item| match item {
+                    Item::Call(call) => Item::Beside(call),
+                    cut => cut,
+                };
+                let mut items: Vec<Item> = one.iter().flat_map(|index| operation(*index)).collect();
+                items.extend(two.iter().flat_map(|index| operation(*index)).map(beside));
+                let effort = Effort { from: 0, budget: self.tier.long, keep_one_of: 0 };
+                Run::new(&Workload { setup, seed, items }, setup.base(), tally).go(&effort).map(drop)
+            }
+            Piece::Long => self.long(&mut random, tally),
+        })
+    }
+
+    /// Operations of which the last is explored; then from one of its states on another one, with the mount before it.
+    fn sequence(
+        &self,
+        setup: &str,
+        operations: &[usize],
+        budget: Budget,
+        random: &mut Random,
+        tally: &Arc<Tally>,
+    ) -> Result<(), Failure> {
+        let setup = Setup::named(setup).expect("it is in the list");
+        let items: Vec<Item> = operations.iter().flat_map(|index| operation(*index)).collect();
+        let from = items.len();
+        let mut workload = Workload { setup, seed: self.seed, items };
+        let kept = Run::new(&workload, setup.base(), tally).go(&Effort { from, budget, keep_one_of: 400 })?;
+        if kept.is_empty() || tally.stopped() {
+            return Ok(());
+        }
+        let kept = &kept[random.below(kept.len())];
+        workload.items.truncate(kept.items);
+        workload.items.push(Item::Cut(kept.snapshot, kept.choice.clone()));
+        let from = workload.items.len();
+        workload.items.extend(operation(random.below(OPERATIONS.len())));
+        let effort = Effort { from, budget: self.tier.long, keep_one_of: 0 };
+        Run::new(&workload, setup.base(), tally).go(&effort).map(drop)
+    }
+
+    /// Calls by chance, several generations.
+    fn long(&self, random: &mut Random, tally: &Arc<Tally>) -> Result<(), Failure> {
+        let setup = &SETUPS[random.below(FOR_LONG)];
+        let mut workload = Workload { setup, seed: random.word() >> 32, items: Vec::new() };
+        for generation in 0..3 {
+            let from = workload.items.len();
+            workload.items.extend(by_chance(setup, random, 40 >> generation));
+            let effort = Effort { from: from.max(1), budget: self.tier.long, keep_one_of: 200 };
+            let kept: Vec<Kept> = Run::new(&workload, setup.base(), tally).go(&effort)?;
+            if tally.stopped() || kept.is_empty() {
+                return Ok(());
+            }
+            let kept = &kept[random.below(kept.len())];
+            workload.items.truncate(kept.items);
+            workload.items.push(Item::Cut(kept.snapshot, kept.choice.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// So many calls on names that may be there or not: a call that makes no sense is passed over.
+fn by_chance(setup: &Setup, random: &mut Random, count: usize) -> Vec<Item> {
+    let name = |random: &mut Random| {
+        let number = random.below(setup.names);
+        let mut name = format!("n{number}");
+        let len = (number * 67) % setup.longest;
+        name.extend(std::iter::repeat_n('x', len.saturating_sub(name.len())));
+        name
+    };
+    let path = |random: &mut Random| {
+        let dir = ["", "", "", "/d", "/d", "/n0"][random.below(6)];
+        format!("{dir}/{}", name(random))
+    };
+    let file = |random: &mut Random| match random.below(8) {
+        0 | 1 => "/f".into(),
+        2 | 3 => "/g".into(),
+        4 => "@".into(),
+        _ => path(random),
+    };
+    let call = |random: &mut Random| {
+        let at = [0, 1000, 4096, 4100, 5000, 8192, 9000, 12_288, 16_384, 20_000][random.below(10)];
+        let len = [8, 64, 700, 4096, 5000, 9000][random.below(6)];
+        let (block, blocks) = (random.below(6) as u64, 1 + random.below(3) as u64);
+        match random.below(34) {
+            0..=3 => Call::new("create", &path(random), "-", 0, 0),
+            4 => Call::new("mkdir", &path(random), "-", 0, 0),
+            5 => Call::new("mkfifo", &path(random), "-", 0, 0),
+            6 => Call::new("symlink", &path(random), "-", 1 + random.below(200) as u64, 0),
+            7 | 8 => Call::new("link", &file(random), &path(random), 0, 0),
+            9..=11 => Call::new("unlink", &path(random), "-", 0, 0),
+            12 => Call::new("rmdir", &path(random), "-", 0, 0),
+            13..=15 => Call::new("rename", &path(random), &path(random), 0, 0),
+            16 => Call::new("rename", &file(random), &path(random), 0, 0),
+            17 => Call::new("unlinkopen", &file(random), "-", 0, 0),
+            18 => Call::new("close", "-", "-", 0, 0),
+            19 => Call::new("tmpfile", "-", "-", 0, 0),
+            20..=23 => Call::new("write", &file(random), "-", at, len),
+            24 => Call::new("truncate", &file(random), "-", at, 0),
+            25 => Call::new("truncate", &file(random), "-", random.below(20_000) as u64, 0),
+            26 => Call::new("fallocate", &file(random), "-", at, len),
+            27 => Call::new("reserve", &file(random), "-", block, blocks),
+            28 => Call::new("punch", &file(random), "-", block, blocks),
+            29 | 30 => Call::new("store", &file(random), "-", at, 1 + random.below(4) as u64),
+            31 => Call::new("fsync", &file(random), "-", 0, 0),
+            32 => Call::new("chmod", &file(random), "-", random.below(512) as u64, 0),
+            _ => Call::new("checkpoint", "-", "-", 0, 0),
+        }
+    };
+    (0..count).map(|_| Item::Call(call(random))).collect()
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Does operations to a volume and to the model, and compares them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use pfnfs_core::media::{Error, Geometry, Result};
+use pfnfs_core::meta::inode::{self, Live, Orphan, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
+use pfnfs_core::meta::ops::{self, New, What};
+use pfnfs_core::meta::{dir, Machine, Open, Volume};
+
+pub use super::op::Op;
+
+use super::model::{Kind, Model, Node};
+use super::time;
+
+/// The root directory.
+pub const ROOT: u64 = 16;
+
+/// A mounted volume and what it should hold.
+pub struct Driver<M: Machine + Clone> {
+    pub machine: M,
+    pub volume: Rc<Volume<M>>,
+    /// What paths begin at: the root directory, or that of a CPU.
+    pub root: u64,
+    pub model: Model,
+    pub lives: BTreeMap<u64, Live>,
+    pub clock: i64,
+    /// Blocks of files that are mapped, and may have been stored to since the last fsync.
+    pub(super) mapped: BTreeSet<(u64, u64)>,
+    /// Files whose times the media do not have yet.
+    pub(super) dirty: BTreeSet<u64>,
+    /// Who looks on.
+    pub observer: Option<Observer>,
+}
+
+/// Called when a step of an operation has returned: what a power cut during it may leave, and what one now may.
+pub type Observer = Box<dyn FnMut(&[&Model], &Model)>;
+
+fn new(mode: u16, now: i64, what: What<'_>) -> New<'_> {
+    New { mode, uid: 1000, gid: 100, now: time(now), what }
+}
+
+impl<M: Machine + Clone> Driver<M> {
+    /// Mounts, finishes orphans, as the file system does.
+    pub fn mount(machine: M) -> Result<Self> {
+        let geometry = Geometry::read(&machine)?;
+        Self::mount_at(machine, geometry)
+    }
+
+    /// The same with a superblock that was read before.
+    pub fn mount_at(machine: M, geometry: Geometry) -> Result<Self> {
+        let volume = Rc::new(Volume::open(machine.clone(), geometry, Open::ReadWrite)?);
+        let mut from = 0;
+        while let Some(ino) = volume.orphans(from)? {
+            let mut live = inode::load(&volume, ino, None)?;
+            match live.orphan() {
+                Orphan::Unlinked => ops::evict(&volume, live)?,
+                Orphan::Truncating => drop(ops::finish_truncate(&volume, &mut live)?),
+                Orphan::None => return Err(Error::Corrupt { at: live.at(), why: "orphan bit without a mark" }),
+            }
+            from = ino + 1;
+        }
+        let root = inode::load(&volume, ROOT, None)?;
+        let entries = BTreeMap::new();
+        let node =
+            Node { mode: root.mode(), nlink: 2, uid: root.uid(), mtime: 1, kind: Kind::Dir { parent: ROOT, entries } };
+        let model = Model { nodes: BTreeMap::from([(ROOT, node)]), loose: BTreeMap::new() };
+        let lives = BTreeMap::from([(ROOT, root)]);
+        let (mapped, dirty) = Default::default();
+        Ok(Driver { machine, volume, root: ROOT, model, lives, clock: 100, mapped, dirty, observer: None })
+    }
+
+    /// Takes over a model that the volume is known to have, and loads its inodes.
+    pub fn adopt(&mut self, model: Model, clock: i64) {
+        self.lives = model.nodes.keys().map(|ino| (*ino, inode::load(&self.volume, *ino, None).unwrap())).collect();
+        self.model = model;
+        self.clock = clock;
+    }
+
+    /// A driver for another CPU, which has a directory with all that is below it to itself.
+    pub fn below(&self, dir: u64, clock: i64) -> Self {
+        let model = self.model.below(dir);
+        let lives = self.lives.iter().filter(|(ino, _)| model.nodes.contains_key(ino));
+        let lives = lives.map(|(ino, live)| (*ino, live.clone())).collect();
+        let (machine, volume) = (self.machine.clone(), self.volume.clone());
+        let (mapped, dirty) = Default::default();
+        Driver { machine, volume, root: dir, model, lives, clock, mapped, dirty, observer: None }
+    }
+
+    /// A step of an operation has returned: the model follows.
+    pub(super) fn settle(&mut self, change: impl FnOnce(&mut Model)) {
+        let Some(mut observer) = self.observer.take() else { return change(&mut self.model) };
+        let before = self.model.clone();
+        change(&mut self.model);
+        observer(&[&before, &self.model], &self.model);
+        self.observer = Some(observer);
+    }
+
+    /// The same for a step during which every word of these bytes of a file may be the old one or the new.
+    pub(super) fn settle_torn(&mut self, ino: u64, bytes: std::ops::Range<u64>, change: impl Fn(&mut Model)) {
+        let mut during = self.model.clone();
+        during.loosen(ino, bytes.clone());
+        change(&mut during);
+        change(&mut self.model);
+        self.model.tighten(ino, bytes);
+        if let Some(observer) = &mut self.observer {
+            observer(&[&during], &self.model);
+        }
+    }
+
+    /// Runs `f` on an inode.
+    pub(super) fn with<R>(&mut self, ino: u64, f: impl FnOnce(&mut Self, &mut Live) -> Result<R>) -> Result<R> {
+        let mut live = self.lives.remove(&ino).ok_or(Error::NotFound)?;
+        let result = f(self, &mut live);
+        self.keep(live);
+        result
+    }
+
+    fn live(&mut self, ino: u64) -> Live {
+        self.lives.remove(&ino).unwrap()
+    }
+
+    fn keep(&mut self, live: Live) {
+        self.lives.insert(live.ino(), live);
+    }
+
+    /// Does it to both. The model is left alone if the volume refuses.
+    pub fn apply(&mut self, op: &Op) -> Result {
+        self.clock += 1;
+        let now = self.clock;
+        match op {
+            Op::Create(dir, name) => {
+                self.create(*dir, name, new(S_IFREG | 0o644, now, What::File), Kind::File(Vec::new()))
+            }
+            Op::Mkdir(dir, name) => {
+                let kind = Kind::Dir { parent: *dir, entries: BTreeMap::new() };
+                self.create(*dir, name, new(S_IFDIR | 0o755, now, What::Dir), kind)
+            }
+            Op::Symlink(dir, name, target) => {
+                self.create(*dir, name, new(S_IFLNK | 0o777, now, What::Symlink(target)), Kind::Symlink(target.clone()))
+            }
+            Op::Fifo(dir, name) => self.create(*dir, name, new(S_IFIFO | 0o600, now, What::Node(0)), Kind::Special(0)),
+            Op::Link(dir, name, target) => self.link(*dir, name, *target, now),
+            Op::Unlink(dir, name) => self.unlink(*dir, name, false, now),
+            Op::UnlinkOpen(dir, name) => self.unlink(*dir, name, true, now),
+            Op::Tmpfile(near) => self.tmpfile(*near, now),
+            Op::Close(ino) => self.close(*ino),
+            Op::Rename(from, from_name, to, to_name) => self.rename(*from, from_name, *to, to_name, now),
+            Op::Write(ino, pos, bytes) => self.write(*ino, *pos, bytes, now),
+            Op::Truncate(ino, size) => self.truncate(*ino, *size, now),
+            Op::Extend(ino, size) => self.extend(*ino, *size, now),
+            Op::Preallocate(ino, block, count) => self.preallocate(*ino, *block, *count, now),
+            Op::Punch(ino, from, to) => self.punch(*ino, *from, *to, now),
+            Op::MapStore(ino, pos, bytes) => self.map_store(*ino, *pos, bytes, now),
+            Op::Fsync(ino) => self.fsync(*ino, now),
+            Op::Chmod(ino, mode) => self.chmod(*ino, *mode, now),
+            Op::Checkpoint => self.volume.checkpoint(),
+        }
+    }
+
+    fn chmod(&mut self, ino: u64, mode: u16, now: i64) -> Result {
+        self.with(ino, |driver, live| {
+            let attr = ops::SetAttr { mode: Some(mode), ctime: Some(time(now)), ..Default::default() };
+            ops::set_attr(&driver.volume, live, &attr).map(drop)?;
+            driver.settle(|model| {
+                let node = model.nodes.get_mut(&ino).unwrap();
+                node.mode = node.mode & 0o170_000 | mode & 0o7777;
+            });
+            Ok(())
+        })
+    }
+
+    /// A file without a name, open.
+    fn tmpfile(&mut self, near: u64, now: i64) -> Result {
+        let new = new(S_IFREG | 0o600, now, What::File);
+        let created = ops::tmpfile(&self.volume, near, &new)?.reply();
+        let node = Node { mode: new.mode, nlink: 0, uid: new.uid, mtime: now, kind: Kind::File(Vec::new()) };
+        let ino = created.ino();
+        self.settle(|model| assert!(model.nodes.insert(ino, node).is_none(), "number {ino} given twice"));
+        self.keep(created);
+        Ok(())
+    }
+
+    /// Closes a file without a name.
+    fn close(&mut self, ino: u64) -> Result {
+        let live = self.lives.remove(&ino).ok_or(Error::NotFound)?;
+        ops::evict(&self.volume, live)?;
+        self.mapped.retain(|(file, _)| *file != ino);
+        self.settle(|model| model.remove(ino));
+        Ok(())
+    }
+
+    fn create(&mut self, dir: u64, name: &[u8], new: New<'_>, kind: Kind) -> Result {
+        let mut live = self.live(dir);
+        let result = ops::create(&self.volume, &mut live, name, &new);
+        self.keep(live);
+        let created = result?.reply();
+        let ino = created.ino();
+        let is_dir = created.is_dir();
+        let node =
+            Node { mode: new.mode, nlink: if is_dir { 2 } else { 1 }, uid: new.uid, mtime: new.now.sec.get(), kind };
+        self.settle(|model| {
+            assert!(model.nodes.insert(ino, node).is_none(), "number {ino} given twice");
+            model.entries_mut(dir).insert(name.to_vec(), ino);
+            let parent = model.nodes.get_mut(&dir).unwrap();
+            parent.nlink += u32::from(is_dir);
+            parent.mtime = new.now.sec.get();
+        });
+        self.keep(created);
+        Ok(())
+    }
+
+    fn link(&mut self, dir: u64, name: &[u8], target: u64, now: i64) -> Result {
+        let mut parent = self.live(dir);
+        let Some(mut live) = self.lives.remove(&target) else {
+            self.keep(parent);
+            return Err(Error::IsDir);
+        };
+        let result = ops::link(&self.volume, &mut parent, name, &mut live, time(now)).map(drop);
+        self.keep(parent);
+        self.keep(live);
+        result?;
+        self.settle(|model| {
+            model.entries_mut(dir).insert(name.to_vec(), target);
+            model.nodes.get_mut(&dir).unwrap().mtime = now;
+            model.nodes.get_mut(&target).unwrap().nlink += 1;
+        });
+        Ok(())
+    }
+
+    fn unlink(&mut self, dir: u64, name: &[u8], open: bool, now: i64) -> Result {
+        let mut parent = self.live(dir);
+        let ino = match dir::lookup(&self.volume, &parent, name) {
+            Ok(Some(found)) => found.ino,
+            other => {
+                self.keep(parent);
+                return other.and(Err(Error::NotFound));
+            }
+        };
+        let mut victim = self.live(ino);
+        let result = if victim.is_dir() {
+            ops::rmdir(&self.volume, &mut parent, name, &mut victim, time(now))
+        } else {
+            ops::unlink(&self.volume, &mut parent, name, &mut victim, time(now))
+        };
+        self.keep(parent);
+        if let Err(error) = result {
+            self.keep(victim);
+            return Err(error);
+        }
+        let open = open && !victim.is_dir();
+        self.settle(|model| {
+            let node = model.nodes.get_mut(&dir).unwrap();
+            node.mtime = now;
+            node.nlink -= u32::from(victim.is_dir());
+            model.entries_mut(dir).remove(name);
+            model.drop_link(ino, open);
+        });
+        if open {
+            self.keep(victim);
+            return Ok(());
+        }
+        self.forget(victim)
+    }
+
+    /// The last user of an inode is gone.
+    fn forget(&mut self, live: Live) -> Result {
+        if live.nlink() == 0 {
+            self.mapped.retain(|(file, _)| *file != live.ino());
+            ops::evict(&self.volume, live)
+        } else {
+            self.keep(live);
+            Ok(())
+        }
+    }
+
+    fn rename(&mut self, from: u64, from_name: &[u8], to: u64, to_name: &[u8], now: i64) -> Result {
+        let moved_ino = *self.model.entries(from).get(from_name).ok_or(Error::NotFound)?;
+        let victim_ino = self.model.entries(to).get(to_name).copied();
+        if victim_ino == Some(moved_ino) || self.model.is_dir(moved_ino) && self.model.is_below(to, moved_ino) {
+            return Err(Error::Invalid("rename"));
+        }
+        if victim_ino.is_some_and(|victim| victim == from) {
+            return Err(Error::NotEmpty);
+        }
+        let mut source = self.live(from);
+        let mut target = (from != to).then(|| self.live(to));
+        let mut moved = self.live(moved_ino);
+        let mut victim = victim_ino.map(|ino| self.live(ino));
+        let rename = ops::Rename {
+            from: &mut source,
+            from_name,
+            to: target.as_mut(),
+            to_name,
+            moved: &mut moved,
+            victim: victim.as_mut(),
+            now: time(now),
+        };
+        let result = ops::rename(&self.volume, rename).map(drop);
+        let is_dir = moved.is_dir();
+        self.keep(source);
+        if let Some(live) = target {
+            self.keep(live);
+        }
+        self.keep(moved);
+        if let Err(error) = result {
+            if let Some(live) = victim {
+                self.keep(live);
+            }
+            return Err(error);
+        }
+        let replaces = victim.is_some();
+        self.settle(|model| {
+            model.entries_mut(from).remove(from_name);
+            model.entries_mut(to).insert(to_name.to_vec(), moved_ino);
+            for dir in [from, to] {
+                model.nodes.get_mut(&dir).unwrap().mtime = now;
+            }
+            if is_dir {
+                model.nodes.get_mut(&from).unwrap().nlink -= 1;
+                model.nodes.get_mut(&to).unwrap().nlink += u32::from(!replaces);
+                if let Kind::Dir { parent, .. } = &mut model.nodes.get_mut(&moved_ino).unwrap().kind {
+                    *parent = to;
+                }
+            }
+            if let Some(ino) = victim_ino {
+                model.drop_link(ino, false);
+            }
+        });
+        victim.map_or(Ok(()), |live| self.forget(live))
+    }
+}
