@@ -20,6 +20,11 @@ EVICT = "core/meta/ops/evict.rs"
 TABLE = "core/meta/table.rs"
 INODE = "core/meta/inode.rs"
 OPS = "core/meta/ops.rs"
+OPS_DATA = "core/meta/ops/data.rs"
+DIR = "core/meta/dir.rs"
+EXTENT = "core/meta/extent.rs"
+INSERT = "core/meta/tree/insert.rs"
+REMOVE = "core/meta/tree/remove.rs"
 WORLD = "sim/src/world.rs"
 DRIVER = "sim/src/fs/driver.rs"
 DATA = "sim/src/fs/data.rs"
@@ -37,6 +42,12 @@ NUMBERS = ("limits", "numbers_that_wait_are_used_before_the_table_grows")
 GROUPS = ("limits", "an_extent_over_many_groups_is_freed")
 REMOUNT = ("log", "a_mount_changes_between_reading_and_writing")
 TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
+
+
+def crash(only):
+    """The crash explorer on sequences whose last operation has this in it; "long": on long ones by chance."""
+    return ("crash", "a_part_of_the_plan", only)
+
 
 MUTANTS = []
 
@@ -310,3 +321,179 @@ mutant("tail zeroed after the record", "the file is made larger, then its old ta
 mutant("appended data not fenced", "an append in place stores its data and its record without a fence between", TAILS,
        (DATA, "self.machine.store_nt(start + offset, &bytes[..n as usize])?; self.machine.fence();",
         "self.machine.store_nt(start + offset, &bytes[..n as usize])?;"))
+
+# --- operations: what an operation patches, what it gives back, and what its caller stores ---
+
+mutant("link of a new directory forgotten", "mkdir does not count the link to the parent", crash("mkdir"),
+       (NAMESPACE, "if live.is_dir() { link_to(&mut parent)?; }", ""))
+
+mutant("new inode not staged", "create writes the entry and not the inode", crash("create"),
+       (NAMESPACE, "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; super::accept(dir, &parent);",
+        "let durable = change.commit(())?; super::accept(dir, &parent);"))
+
+mutant("entry before the inode", "create is two records: the entry, then the inode", crash("create"),
+       (NAMESPACE, "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; super::accept(dir, &parent);",
+        "let _ = change.commit(())?;\n"
+        "let mut stage = Stage::new();\n"
+        "let mut change = Change::new(volume, &mut stage);\n"
+        "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; super::accept(dir, &parent);"))
+
+mutant("directory in DRAM not updated", "create leaves the caller's copy of the directory as it was", crash("create"),
+       (NAMESPACE, "let durable = change.commit(())?; super::accept(dir, &parent); Ok(durable.map(|()| live))", "let durable = change.commit(())?; Ok(durable.map(|()| live))"))
+
+mutant("link not counted", "link adds the entry only", crash("link"),
+       (NAMESPACE, "link_to(&mut linked)?;", ""))
+
+mutant("linked inode not staged", "link counts in DRAM only", crash("link"),
+       (NAMESPACE, "inode::stage(&mut change, target, &mut linked)?;", ""))
+
+mutant("orphan bit stays with the first name", "a file without a name gets one and stays an orphan", crash("link @"),
+       (NAMESPACE, "change.record().orphan(target.ino(), false)?;", ""))
+
+mutant("orphan mark stays with the first name", "the same for the mark in the inode", crash("link @"),
+       (NAMESPACE, "linked.orphan = format::ORPHAN_NONE;", ""))
+
+mutant("file without a name is no orphan", "tmpfile does not set the bit", crash("tmpfile"),
+       (NAMESPACE, "change.record().orphan(live.ino(), true)?;", ""))
+
+mutant("link of a removed directory stays", "rmdir does not take the link off the parent", crash("rmdir"),
+       (NAMESPACE, "if victim.is_dir() { unlink_from(&mut parent, dir.at)?; }", ""))
+
+mutant("link count updated before the entry", "unlink is two records: the link count, then the entry", crash("unlink"),
+       (NAMESPACE, "dir::remove(&mut change, &mut parent, name, victim.ino())?; if victim.is_dir()",
+        "bereave(&mut change, victim, &mut gone, now)?;\n"
+        "let _ = change.commit(())?;\n"
+        "super::accept(victim, &gone);\n"
+        "let mut stage = Stage::new();\n"
+        "let mut change = Change::new(volume, &mut stage);\n"
+        "dir::remove(&mut change, &mut parent, name, victim.ino())?; if victim.is_dir()"),
+       (NAMESPACE, "inode::stage(&mut change, dir, &mut parent)?; bereave(&mut change, victim, &mut gone, now)?;",
+        "inode::stage(&mut change, dir, &mut parent)?;"))
+
+mutant("entry removed before the link count", "unlink is two records: the entry, then the link count", crash("unlink"),
+       (NAMESPACE, "inode::stage(&mut change, dir, &mut parent)?; bereave(&mut change, victim, &mut gone, now)?;",
+        "inode::stage(&mut change, dir, &mut parent)?;\n"
+        "let _ = change.commit(())?;\n"
+        "let mut stage = Stage::new();\n"
+        "let mut change = Change::new(volume, &mut stage);\n"
+        "bereave(&mut change, victim, &mut gone, now)?;"))
+
+mutant("old name stays", "rename adds the new name only", crash("rename"),
+       (NAMESPACE, "dir::remove(&mut change, &mut source, from_name, moved.ino())?;", ""))
+
+mutant("rename that leaves two names", "rename is two records: the new name, then the old one's removal", crash("rename"),
+       (NAMESPACE, "dir::remove(&mut change, &mut source, from_name, moved.ino())?;",
+        "if target.is_none() {\n"
+        "    let mut early = source;\n"
+        "    inode::stage(&mut change, from, &mut early)?;\n"
+        "    let _ = change.commit(())?;\n"
+        "    super::accept(from, &early);\n"
+        "    source = early;\n"
+        "    stage = Stage::new();\n"
+        "    change = Change::new(volume, &mut stage);\n"
+        "}\n"
+        "dir::remove(&mut change, &mut source, from_name, moved.ino())?;"))
+
+mutant("parent of a moved directory stays", "its inode names the old one", crash("rename"),
+       (NAMESPACE, "renamed.parent = to.ino().into();", ""))
+
+mutant("link of a moved directory stays", "with the old parent", crash("rename"),
+       (NAMESPACE, "unlink_from(&mut source, from.at)?;", ""))
+
+mutant("replaced file keeps its link", "rename does not touch the victim", crash("rename"),
+       (NAMESPACE, "if let (Some(victim), Some(gone)) = (victim.as_deref(), gone.as_mut()) { bereave(&mut change, victim, gone, now)?; }", ""))
+
+mutant("type of a replaced entry stays", "the entry's inode number changes, but not its type", crash("rename"),
+       (DIR, "head.kind = found.kind; let leaf", "let leaf"))
+
+mutant("size of a directory not updated", "an entry more is not counted", crash("create"),
+       (DIR, "dir.size = dir.size.get().saturating_add(1).into();", ""))
+
+mutant("evicted inode keeps its number", "its in-use bit stays", crash("unlink"),
+       (EVICT, "change.record().free_number(live.ino())?;", ""))
+
+mutant("evicted symlink keeps its block", "nobody frees it", crash("unlink"),
+       (EVICT, "return change.record().free_meta(live.raw.root.get(), 1);", "return Ok(());"))
+
+mutant("cut blocks not freed", "a truncation takes them out of the map only", crash("truncate"),
+       (FREE, "change.record().free_data(part.block, part.len)?;", ""))
+
+mutant("cut blocks still counted", "the inode's number of blocks stays", crash("truncate"),
+       (FREE, "raw.blocks = raw.blocks.get().saturating_sub(u64::from(part.len)).into();", ""))
+
+mutant("attached blocks not marked", "their bits are set in DRAM only", crash("write"),
+       (RECORD, "pub fn attach(&mut self, blocks: Blocks<'v, M, Written>) -> Result { self.set_blocks(blocks.first(), blocks.count())?;",
+        "pub fn attach(&mut self, blocks: Blocks<'v, M, Written>) -> Result {"))
+
+mutant("attached blocks not counted", "the inode's number of blocks stays", crash("write"),
+       (OPS_DATA, "raw.blocks = raw.blocks.get().saturating_add(u64::from(run.len)).into();", ""))
+
+mutant("preallocated blocks can be read", "what was in them is visible", crash("reserve"),
+       (OPS_DATA, "let flags = format::EXTENT_UNWRITTEN;", "let flags = 0;"))
+
+mutant("converted blocks stay unwritten", "what was written reads as zeroes", crash("write /g"),
+       (OPS_DATA, "let done = Run { flags: part.flags & !format::EXTENT_UNWRITTEN, ..*part };", "let done = *part;"))
+
+mutant("extents joined by their place in the file only", "what follows in the file need not follow on the media", crash("write"),
+       (EXTENT, "&& self.block.saturating_add(u64::from(self.len)) == next.block", ""))
+
+mutant("size set by a record of its own", "an append gives the file its blocks, then its size", crash("write /f - 5000"),
+       (OPS_DATA, "change.record().attach(blocks)?; fill(change, file, run, size, now)",
+        "change.record().attach(blocks)?;\n"
+        "let done = fill(change, file, run, None, now)?;\n"
+        "match size {\n"
+        "    Some(size) => extend(volume, file, size, now),\n"
+        "    None => Ok(done),\n"
+        "}"))
+
+mutant("checksum of an inode not updated", "that of the version before stays", crash("chmod"),
+       (INODE, "new.crc = check::inode_crc(change.geometry().uuid(), new).into();", ""))
+
+mutant("numbers not given back after an error", "a create that fails loses its inode number", crash("create /f"),
+       (RECORD, "self.stage.taken.iter().for_each(|ino| self.volume.give_back_number(ino));", ""))
+
+mutant("blocks not given back after an error", "an operation that fails loses its blocks", crash("symlink /f"),
+       (RECORD, "if let (Patch::Set { .. }, Some((block, count))) = (patch, patch.blocks(&self.volume.geometry)) { self.volume.give_back(block, count); } patches = rest; } self.stage.taken",
+        "patches = rest; let _ = patch; } self.stage.taken"))
+
+mutant("blocks given back twice after an error", "a reservation that a record took over is given back by both", crash("symlink /f"),
+       (CHANGE, "self.record.attach_unwritten(blocks)?; Ok(block)", "self.record.attach_unwritten(blocks)?; self.volume.give_back(block, 1); Ok(block)"))
+
+mutant("emptied leaf not unlinked", "the root of an emptied directory stays", crash("unlink"),
+       (REMOVE, "self.root = 0; self.level = 0; Ok(())", "Ok(())"))
+
+mutant("split leaf not freed", "the leaf that two fresh ones replace is lost", crash("long"),
+       (INSERT, "self.discard(change, leaf.block)?; self.link(change, path, 1, left.0, Some((pivot, right.0)))",
+        "self.link(change, path, 1, left.0, Some((pivot, right.0)))"))
+
+mutant("right half of a split not linked", "its entries are lost", crash("long"),
+       (INSERT, "self.link(change, path, 1, left.0, Some((pivot, right.0)))", "let _ = right.0; self.link(change, path, 1, left.0, None)"))
+
+mutant("merged leaf not freed", "one of the two leaves that were merged is lost", crash("long"),
+       (REMOVE, "self.discard(change, b.block)?;", ""))
+
+mutant("head of a fresh block not zeroed", "what was in it before is visible", crash("write"),
+       (DATA, "machine.zero_nt(start, offset)?; machine.store_nt(start + offset, &bytes[..n as usize])?; let used",
+        "machine.store_nt(start + offset, &bytes[..n as usize])?; let used"))
+
+mutant("mapped block not zeroed", "a write fault gives the file a fresh block as it is", crash("store"),
+       (DATA, "blocks.zero(0, BLOCK)?;", ""))
+
+mutant("converted block not zeroed", "a write fault in a block that is not written", crash("store"),
+       (DATA, "self.machine.zero_nt(block * BLOCK, BLOCK)?; self.machine.fence(); ops::written", "ops::written"))
+
+mutant("block that is mapped not zeroed past the end", "a mapping shows what lies there, and extends make it the file's", crash("store"),
+       (DATA, "self.machine.zero_nt(block * BLOCK + live.size() % BLOCK, BLOCK - live.size() % BLOCK)?;", ""))
+
+mutant("fsync without write-back", "what was stored through a mapping stays in the caches", crash("fsync"),
+       (DATA, "driver.machine.flush(block * BLOCK, len * BLOCK);", "let _ = block;"))
+
+mutant("fsync without a fence", "the write-backs may be late", crash("fsync"),
+       (DATA, "driver.machine.fence(); driver.settle(|model| model.tighten", "driver.settle(|model| model.tighten"))
+
+mutant("first line of a write-back left out", "an unaligned edge is not written back", crash("fsync"),
+       (DATA, "driver.machine.flush(block * BLOCK, len * BLOCK);", "driver.machine.flush(block * BLOCK + 64, len * BLOCK - 64);"))
+
+mutant("overwrite without a fence", "an overwrite returns before it is durable", crash("write /f - 0"),
+       (DATA, "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.machine.fence(); self.settle_torn",
+        "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.settle_torn"))
