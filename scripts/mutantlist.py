@@ -42,6 +42,7 @@ NUMBERS = ("limits", "numbers_that_wait_are_used_before_the_table_grows")
 GROUPS = ("limits", "an_extent_over_many_groups_is_freed")
 REMOUNT = ("log", "a_mount_changes_between_reading_and_writing")
 TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
+LOST = ("poison", "metadata_that_is_lost_ends_all_changes")
 
 
 def crash(only):
@@ -62,9 +63,9 @@ mutant("no limbo", "former metadata can be used again at once", TWO_FREE,
        (RECORD, "self.volume.bury(block, count, seq);", "let _ = seq; self.volume.give_back(block, count);"))
 
 mutant("limbo for data reuse only", "whoever wants a block for metadata (near other metadata) gets it out of limbo at once", TWO_FREE,
-       (ALLOC, "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); }",
+       (ALLOC, "if let Some(blocks) = self.sound(near, want, align2m) { return Ok(blocks); }",
         "if near != 0 { self.release_limbo(u64::MAX); }\n"
-        "if let Some(blocks) = self.search(near, want, align2m) { return Ok(blocks); }"))
+        "if let Some(blocks) = self.sound(near, want, align2m) { return Ok(blocks); }"))
 
 mutant("limbo released before the cut is durable", "releases, then writes the slots", THREE,
        (CHECKPOINT, "self.write_back_lanes()?;", "self.release_limbo(cut); self.write_back_lanes()?;"))
@@ -83,10 +84,10 @@ mutant("bitmap reloaded while limbo exists", "a checkpoint reads the DRAM bits f
 # --- bits ---
 
 mutant("bits by read-modify-write", "a word of a bitmap is read, changed and stored", THREE,
-       (PATCH, "Patch::Set { at, bits } => media.set_bits(at, bits.first.get(), bits.count.get())?,",
-        "Patch::Set { at, bits } => modify(media, at, bits, true)?,"),
-       (PATCH, "Patch::Clear { at, bits } => media.clear_bits(at, bits.first.get(), bits.count.get())?,",
-        "Patch::Clear { at, bits } => modify(media, at, bits, false)?,"),
+       (PATCH, "Patch::Set { at, bits } => media.set_bits(at, bits.first.get(), bits.count.get()),",
+        "Patch::Set { at, bits } => modify(media, at, bits, true),"),
+       (PATCH, "Patch::Clear { at, bits } => media.clear_bits(at, bits.first.get(), bits.count.get()),",
+        "Patch::Clear { at, bits } => modify(media, at, bits, false),"),
        (PATCH, "/// Starts the write-back of every line that these patches changed.",
         "fn modify(media: &impl PmemMut, at: u64, bits: Bits, set: bool) -> Result {\n"
         "    for bit in bits.first.get()..bits.first.get().wrapping_add(bits.count.get()) {\n"
@@ -497,3 +498,15 @@ mutant("first line of a write-back left out", "an unaligned edge is not written 
 mutant("overwrite without a fence", "an overwrite returns before it is durable", crash("write /f - 0"),
        (DATA, "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.machine.fence(); self.settle_torn",
         "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.settle_torn"))
+
+# --- memory that fails ---
+
+mutant("changes go on after metadata was lost", "an operation that met lost metadata has no consequences", LOST,
+       (LOG, "lane.closed = true; lane.torn = true;", ""))
+
+mutant("the cut passes what is not in place", "memory was lost under the apply, and the record is forgotten all the same", LOST,
+       (LOG, "lane.torn = applied.is_err();", ""))
+
+mutant("lost blocks are given out", "a free block whose memory is known to be lost becomes a file's", ("poison", "data_that_is_lost_is_all_that_is_lost"),
+       (ALLOC, "let Some(lost) = self.media().first_lost(at, u64::from(found.count()).wrapping_mul(BLOCK)) else {",
+        "let Some(lost) = Some(at).filter(|_| false) else {"))

@@ -53,7 +53,7 @@ impl Site<'_> {
 
     /// What can be answered without a look at the entries.
     fn check(&self, f: &Fault<'_>, pages: u64) -> Option<Outcome> {
-        if f.index() >= pages || !self.media.is_alive() {
+        if f.index() >= pages || !self.media.is_alive() || f.is_write() && !self.media.is_changeable() {
             return Some(Outcome::SIGBUS);
         }
         match f.order() {

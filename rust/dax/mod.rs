@@ -101,6 +101,9 @@ pub(crate) trait Media: Send + Sync {
     /// Whether new mappings are allowed: no removal has begun.
     fn is_alive(&self) -> bool;
 
+    /// Whether files may be changed.
+    fn is_changeable(&self) -> bool;
+
     /// Whether a store is durable after write-back and fence alone: MAP_SYNC is allowed.
     fn is_synchronous(&self) -> bool;
 

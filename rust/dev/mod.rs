@@ -34,7 +34,7 @@ use kernel::{
 };
 
 use crate::linux::{
-    dax,
+    dax::{self, Operations as _},
     pmem::{Frames, Poison, ReadGuard, Region, Run, PAGE},
 };
 
@@ -132,6 +132,21 @@ impl Device {
         self.region.is_poisoned(&pages)
     }
 
+    /// Copies up to `len` bytes from the iterator past the cache, to be fenced by the caller; returns how many. A failed
+    /// page is repaired if it is overwritten as a whole and the platform can, else it is `EIO`.
+    pub(crate) fn write(
+        &self,
+        guard: &ReadGuard<'_>,
+        at: u64,
+        len: usize,
+        src: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        if at % PAGE == 0 && len as u64 >= PAGE && guard.good(at, len).is_err() {
+            return self.recovery_write(at, PAGE as usize, src);
+        }
+        self.copy_from_iter(guard, at, len, src)
+    }
+
     /// Flushes the platform's write queues: once per sync, not per operation.
     pub(crate) fn deep_flush(&self) -> Result {
         self.backend.deep_flush(&self.enter()?)
@@ -176,18 +191,18 @@ impl dax::Operations for Device {
 
     fn recovery_write(&self, at: u64, len: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
         // What is left of a page that is only written in part would be unknown.
-        if at % PAGE != 0 || len as u64 % PAGE != 0 {
+        if at % PAGE != 0 || len as u64 != PAGE {
             return Err(EINVAL);
         }
-        let pages = at / PAGE..at.saturating_add(len as u64) / PAGE;
+        let mut bytes = KVec::from_elem(0, len, GFP_KERNEL)?;
+        if src.copy_from_iter(&mut bytes) != len {
+            return Err(EFAULT);
+        }
+        let page = at / PAGE;
         let guard = self.enter()?;
-        self.backend.clear_poison(&guard, pages.clone())?;
-        guard.heal(pages.clone())?;
-        let n = self.copy_from_iter(&guard, at, len, src).unwrap_or(0);
-        guard.fence();
-        // Good memory with unknown contents is no better than before.
-        self.slot.poison().add(at.saturating_add(n as u64) / PAGE..pages.end)?;
-        Ok(n)
+        self.backend.clear_poison(&guard, page..page.saturating_add(1)).map_err(|_| EIO)?;
+        guard.refill(page, &bytes)?;
+        Ok(len)
     }
 }
 

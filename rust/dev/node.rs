@@ -19,7 +19,6 @@ use super::{
 use crate::linux::{
     cdev::{self, Open},
     dax::{Devt, Operations},
-    pmem::PAGE,
 };
 
 /// An open node.
@@ -127,14 +126,10 @@ fn step(device: &Device, at: u64, left: usize) -> Option<usize> {
     (n != 0).then_some(n as usize)
 }
 
-/// Stores up to `n` bytes durably; returns how many, 0 if the source faults at once. A failed page is repaired if it is
-/// overwritten as a whole and the platform can, else it is `EIO`.
+/// Stores up to `n` bytes durably; returns how many, 0 if the source faults at once.
 fn store(device: &Device, at: u64, n: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
-    if at % PAGE == 0 && n as u64 >= PAGE && device.region().good(at, n).is_err() {
-        return device.recovery_write(at, PAGE as usize, src);
-    }
     let guard = device.enter()?;
-    let copied = device.copy_from_iter(&guard, at, n, src)?;
+    let copied = device.write(&guard, at, n, src)?;
     guard.fence();
     Ok(copied)
 }

@@ -138,8 +138,9 @@ impl Slot {
 impl Failure for Slot {
     fn memory_failure(&self, pages: Range<u64>, flags: i32) -> Result {
         pr_err!("pfnfs{}: memory failure of pages {}..{}\n", self.id, pages.start, pages.end);
-        let _calls = self.calls.lock();
         let marked = self.poison.add(pages.clone());
+        self.poison.settle();
+        let _calls = self.calls.lock();
         if let Some(holder) = self.holder() {
             holder.memory_failure(pages, flags)?;
         }

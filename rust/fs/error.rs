@@ -30,7 +30,8 @@ pub(super) fn errno(e: Media) -> Error {
 }
 
 impl Mounted {
-    /// The errno for an error that an operation on inode `ino` met; says in the log what is wrong with the media.
+    /// The errno for an error that an operation on inode `ino` met; says in the log what is wrong with the media. If
+    /// metadata is wrong or lost, nothing is changed any more.
     pub(super) fn fail(&self, ino: u64, e: Media) -> Error {
         if self.is_dead() {
             return EIO;
@@ -43,6 +44,9 @@ impl Mounted {
                 pr_err!("{}: inode {}: corrupt at byte {:#x}: {}\n", self.name(), ino, at, why);
             }
             _ => (),
+        }
+        if self.volume().failed(e) {
+            self.stop();
         }
         errno(e)
     }

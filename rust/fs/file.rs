@@ -108,7 +108,7 @@ impl Operations for Regular {
 
     fn write_iter(k: &mut Kiocb<'_, Pfnfs>, from: &mut IovIterSource<'_>) -> Result<usize> {
         let i = k.inode();
-        i.sb().data().alive()?;
+        i.sb().data().changeable()?;
         let done = {
             let l = i.lock();
             k.write_checks(&l, from)?;
@@ -158,7 +158,7 @@ impl Operations for Regular {
 
     fn fallocate(f: &File<'_, Pfnfs>, how: Fallocate, range: Range<u64>) -> Result {
         let i = f.inode();
-        i.sb().data().alive()?;
+        i.sb().data().changeable()?;
         let l = i.lock();
         f.remove_privs(&l)?;
         match how {
@@ -196,7 +196,7 @@ fn allocate(l: &Locked<'_>, range: Range<u64>, keep_size: bool) -> Result {
             Extent::Hole { len } => {
                 let want = len.min(end.wrapping_sub(at)).min(GROUP_BLOCKS.into());
                 let (near, want, aligned) = place(mounted, live, at, want).map_err(fail)?;
-                let blocks = mounted.reserve(near, want, aligned).map_err(fail)?;
+                let blocks = mounted.volume().reserve(near, want, aligned).map_err(fail)?;
                 let count = u64::from(blocks.count());
                 ops::preallocate(mounted.volume(), live, at, blocks, None, media_time(now)).map_err(fail)?.reply();
                 count

@@ -106,6 +106,10 @@ impl Pmem for Machine {
     fn read_bytes(&self, at: u64, into: &mut [u8]) -> media::Result {
         self.medium.read_bytes(at, into)
     }
+
+    fn first_lost(&self, at: u64, len: u64) -> Option<u64> {
+        self.medium.first_lost(at, len)
+    }
 }
 
 impl PmemMut for Machine {

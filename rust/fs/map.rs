@@ -111,7 +111,8 @@ impl Mounted {
     /// Zeroes what lies beyond the end of the file in its last block, which is `block`. The `meta` lock is held alone.
     pub(super) fn zero_past_end(&self, live: &Live, block: u64) -> Result {
         let used = live.size() % BLOCK;
-        if used != 0 {
+        // A page that has failed is not seen again before all of it is written.
+        if used != 0 && !self.device().is_poisoned(block..block.saturating_add(1)) {
             let data = Data::enter(self.device())?;
             data.zero(block.saturating_mul(BLOCK).saturating_add(used), BLOCK.wrapping_sub(used))?;
             data.fence();
@@ -136,6 +137,12 @@ impl Mounted {
         let end = if want.whole { end.min(at.saturating_add(ZERO_MAX)) } else { end.min(want.window.end) };
         let end = end.min(live.size().div_ceil(BLOCK)).max(want.at.wrapping_add(1));
         let len = end.wrapping_sub(at);
+        // Failed memory is the loss of those alone who touch it.
+        let (at, block, len) =
+            match self.device().region().first_lost(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK)) {
+                None => (at, block, len),
+                Some(_) => (want.at, block.wrapping_add(want.at.wrapping_sub(at)), 1),
+            };
         let fail = |e| self.fail(i.ino(), e);
         let data = Data::enter(self.device())?;
         data.zero(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK))?;
@@ -152,13 +159,13 @@ impl Mounted {
         let window = &want.window;
         let huge = want.whole && hole.start <= window.start && hole.end >= window.end;
         if huge && window.end.wrapping_sub(window.start) == u64::from(HUGE) {
-            let blocks = self.reserve(0, HUGE, true).map_err(fail)?;
+            let blocks = self.volume().reserve(0, HUGE, true).map_err(fail)?;
             if blocks.count() == HUGE {
                 return self.give(i, live, window.start, blocks, out);
             }
         }
         let near = self.near(live, want.at).map_err(fail)?;
-        let blocks = self.reserve(near, 1, false).map_err(fail)?;
+        let blocks = self.volume().reserve(near, 1, false).map_err(fail)?;
         self.give(i, live, want.at, blocks, out)
     }
 
@@ -185,6 +192,10 @@ impl Mounted {
 impl dax::Media for Mounted {
     fn is_alive(&self) -> bool {
         !self.is_dead()
+    }
+
+    fn is_changeable(&self) -> bool {
+        self.changeable().is_ok()
     }
 
     fn is_synchronous(&self) -> bool {

@@ -64,6 +64,10 @@ impl Pmem for Medium {
     fn read_bytes(&self, at: u64, into: &mut [u8]) -> media::Result {
         self.region().read(at, into).map_err(|e| error(e, at))
     }
+
+    fn first_lost(&self, at: u64, len: u64) -> Option<u64> {
+        self.region().first_lost(at, len)
+    }
 }
 
 impl PmemMut for Medium {
@@ -141,10 +145,11 @@ impl<'r> Data<'r> {
         Ok(n)
     }
 
-    /// Copies up to `len` bytes from the writer to the media, past the cache. `EFAULT` if there was nothing to copy.
+    /// Copies up to `len` bytes from the writer to the media, past the cache; repairs a failed page that is overwritten as a
+    /// whole, if the platform can. `EFAULT` if there was nothing to copy.
     pub(super) fn write(&self, at: u64, len: usize, from: &mut IovIterSource<'_>) -> Result<usize> {
         self.stored.set(true);
-        match self.device.copy_from_iter(&self.guard, at, len, from)? {
+        match self.device.write(&self.guard, at, len, from)? {
             0 if len > 0 => Err(EFAULT),
             n => Ok(n),
         }

@@ -24,7 +24,6 @@ mod map;
 mod medium;
 mod mount;
 mod namei;
-mod reserve;
 mod tidy;
 mod write;
 

@@ -10,6 +10,7 @@ use core::ops::Range;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::str::CStr;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 
 use super::error::errno;
@@ -60,6 +61,8 @@ pub(crate) struct Mounted {
     /// What is done in the background.
     #[pin]
     tidy: Periodic<Tidy>,
+    /// Metadata was found wrong or lost: nothing is changed any more.
+    stopped: Atomic<u32>,
 }
 
 impl Mounted {
@@ -95,6 +98,21 @@ impl Mounted {
         } else {
             Ok(())
         }
+    }
+
+    /// As `alive`, and `EROFS` once nothing is changed any more.
+    pub(super) fn changeable(&self) -> Result {
+        self.alive()?;
+        if self.stopped.load(Relaxed) != 0 {
+            return Err(EROFS);
+        }
+        Ok(())
+    }
+
+    /// The volume refuses changes from now on, so that what is wrong does no more harm; files do as well.
+    pub(super) fn stop(&self) {
+        self.stopped.store(1, Relaxed);
+        pr_crit!("{}: metadata is lost or wrong: read-only from now on, unmount it and run fsck.pfnfs\n", self.name());
     }
 
     /// A directory names an inode that does not exist.
@@ -214,7 +232,11 @@ fn open(claim: &dev::Claimed, read_only: bool, options: &Options, log: &Log<'_>)
         log.error(fmt!("the device is read-only (-o ro)"));
         return Err(EROFS);
     }
-    Volume::open(Machine::new(medium, &geometry)?, geometry, how).map_err(|e| refuse(log, claim, e))
+    let volume = Volume::open(Machine::new(medium, &geometry)?, geometry, how).map_err(|e| refuse(log, claim, e))?;
+    if let Some(at) = volume.damaged() {
+        log.warn(fmt!("slot of the log at byte {at:#x} is damaged, its copy is used"));
+    }
+    Ok(volume)
 }
 
 impl vfs::Type for Pfnfs {
@@ -275,6 +297,7 @@ impl vfs::Type for Pfnfs {
                 counters: dax::Counters::default(),
                 debug <- new_mutex!(None, "pfnfs_debug"),
                 tidy <- Tidy::new(),
+                stopped: Atomic::new(0),
             }),
             GFP_KERNEL,
         )?;

@@ -125,7 +125,7 @@ impl Write<'_> {
             let guard = inode::share(self.l);
             place(self.mounted, guard.get()?, at, want).map_err(|e| self.fail(e))?
         };
-        let blocks = self.mounted.reserve(near, want, aligned).map_err(|e| self.fail(e))?;
+        let blocks = self.mounted.volume().reserve(near, want, aligned).map_err(|e| self.fail(e))?;
         let room = u64::from(blocks.count()).wrapping_mul(BLOCK).wrapping_sub(offset);
         let n = room.min(from.len() as u64) as usize;
         let mut attempt = Attempt::new(from);

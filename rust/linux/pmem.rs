@@ -51,6 +51,8 @@ pub(crate) const MUTANT: Option<&str> = if cfg!(pfnfs_mutant = "no_flush") {
     Some("no_flush")
 } else if cfg!(pfnfs_mutant = "no_fence") {
     Some("no_fence")
+} else if cfg!(pfnfs_mutant = "dax_format") {
+    Some("dax_format")
 } else {
     None
 };
@@ -134,11 +136,7 @@ impl Region {
     /// Refuses everything and waits until nobody is inside. Sleeps.
     pub(in crate::linux) fn revoke(&self) {
         self.state.store(GONE, Release);
-        // SAFETY: no requirements; both may sleep, and the callers may.
-        unsafe {
-            bindings::synchronize_rcu();
-            bindings::pfnfs_synchronize_srcu();
-        }
+        wait_for_sections();
     }
 
     fn short(&self) -> Result<Short> {
@@ -158,24 +156,33 @@ impl Region {
         Ok(self.base.as_ptr().wrapping_add(at as usize))
     }
 
-    /// How many of `len` bytes come before the first page that is known to have failed. `EIO` if none.
+    /// The first byte of a range that lies in a page that is known to have failed.
+    pub(crate) fn first_lost(&self, at: u64, len: u64) -> Option<u64> {
+        let bad = self.poison.first_in(&(at / PAGE..at.saturating_add(len).div_ceil(PAGE)))?;
+        Some(bad.saturating_mul(PAGE).max(at))
+    }
+
+    /// How many of `len` bytes come before the first page that is known to have failed. `EIO` if none. It stays true for the
+    /// section that it is asked in: see [`Poison::settle`].
     pub(crate) fn good(&self, at: u64, len: usize) -> Result<usize> {
-        let pages = at / PAGE..at.saturating_add(len as u64).div_ceil(PAGE);
-        let Some(bad) = self.poison.first_in(&pages) else { return Ok(len) };
-        match bad.saturating_mul(PAGE).saturating_sub(at) {
-            0 => Err(EIO),
-            n => Ok(n as usize),
+        match self.first_lost(at, len as u64) {
+            None => Ok(len),
+            Some(lost) if lost == at => Err(EIO),
+            Some(lost) => Ok(lost.saturating_sub(at) as usize),
         }
+    }
+
+    /// `EIO` unless all of `len` bytes are good.
+    fn all_good(&self, at: u64, len: usize) -> Result {
+        if self.first_lost(at, len as u64).is_some() {
+            return Err(EIO);
+        }
+        Ok(())
     }
 
     /// Has any of these device pages failed? Reading or mapping one would deliver stale bytes or a machine check.
     pub(crate) fn is_poisoned(&self, pages: &Range<u64>) -> bool {
-        self.first_poisoned(pages).is_some()
-    }
-
-    /// The first of these device pages that has failed.
-    pub(crate) fn first_poisoned(&self, pages: &Range<u64>) -> Option<u64> {
-        self.poison.first_in(pages)
+        self.poison.first_in(pages).is_some()
     }
 
     /// Copies bytes out. `ENXIO` once removed, `ERANGE` beyond the end, `EIO` after a machine check or if a page is known
@@ -184,10 +191,8 @@ impl Region {
     /// Each aligned 8-byte word is read at once, if at most 512 bytes are asked for.
     pub(crate) fn read(&self, at: u64, into: &mut [u8]) -> Result {
         let src = self.at(at, into.len())?;
-        if self.good(at, into.len())? < into.len() {
-            return Err(EIO);
-        }
         let _short = self.short()?;
+        self.all_good(at, into.len())?;
         if into.len() > WORDWISE {
             // SAFETY: `src` is mapped for that many bytes while `_short` exists; the destination is a slice.
             let missing =
@@ -211,7 +216,8 @@ impl Region {
     }
 
     /// Writes the lines of a range back, unless caches are durable on this machine. Durable after [`Region::fence`].
-    /// Does nothing once the device is gone.
+    /// Does nothing once the device is gone, nor for pages that have failed, which the kernel may have taken out of its
+    /// page tables.
     pub(crate) fn flush(&self, at: u64, len: u64) {
         if self.caches_are_durable || cfg!(pfnfs_mutant = "no_flush") {
             return;
@@ -221,7 +227,11 @@ impl Region {
             // A section of its own for each 2 MiB: a flush of a large range must not hold up grace periods.
             let n = end.wrapping_sub(at).min(2 << 20) as usize;
             let (Ok(p), Ok(_short)) = (self.at(at, n), self.short()) else { return };
-            // SAFETY: `p` is mapped for `n` bytes while `_short` exists.
+            let Ok(n) = self.good(at, n) else {
+                at = (at / PAGE).wrapping_add(1).wrapping_mul(PAGE);
+                continue;
+            };
+            // SAFETY: `p` is mapped for `n` bytes while `_short` exists, none of them in a page that has failed.
             unsafe { bindings::arch_wb_cache_pmem(p.cast(), n) };
             at = at.wrapping_add(n as u64);
         }
@@ -236,7 +246,7 @@ impl Region {
         unsafe { bindings::pfnfs_pmem_wmb() };
     }
 
-    /// Stores zeroes past the cache. Durable after [`Region::fence`].
+    /// Stores zeroes past the cache. Durable after [`Region::fence`]. `EIO` at a page that has failed.
     pub(crate) fn zero(&self, at: u64, len: u64) -> Result {
         let end = at.checked_add(len).filter(|&e| e <= self.len).ok_or(ERANGE)?;
         let mut at = at;
@@ -252,12 +262,22 @@ impl Region {
         let mut at = at;
         for part in bytes.chunks(CHUNK) {
             let dst = self.at(at, part.len())?;
-            at = at.saturating_add(part.len() as u64);
             let _short = self.short()?;
+            self.all_good(at, part.len())?;
             // SAFETY: `dst` is mapped for that many bytes while `_short` exists.
             unsafe { bindings::__memcpy_flushcache(dst.cast(), part.as_ptr().cast(), part.len()) };
+            at = at.saturating_add(part.len() as u64);
         }
         Ok(())
+    }
+}
+
+/// Returns when all sections that exist now have ended. Sleeps.
+fn wait_for_sections() {
+    // SAFETY: no requirements; both may sleep, and the callers may.
+    unsafe {
+        bindings::synchronize_rcu();
+        bindings::pfnfs_synchronize_srcu();
     }
 }
 
@@ -265,7 +285,7 @@ fn read_words(dst: *mut u8, src: *const u8, words: usize) -> Result {
     if words == 0 {
         return Ok(());
     }
-    // SAFETY: both callers are inside a `Short` section, pass a source inside the region aligned to 8, and a destination
+    // SAFETY: all callers are inside a `Short` section, pass a source inside the region aligned to 8, and a destination
     // of `words` words; x86 stores to unaligned destinations.
     let missing = unsafe { bindings::pfnfs_read_mc(dst.cast(), src.cast(), words) };
     if missing == 0 {

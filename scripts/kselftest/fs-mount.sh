@@ -3,7 +3,7 @@
 # guest: load=no
 # Mounting: by name and by node, twice, read-only; what cannot be mounted says why.
 . ./lib.sh
-plan 53
+plan 57
 
 check "the module is not loaded" sh -c '! grep -q "^pfnfs " /proc/modules'
 modprobe pfnfs
@@ -74,6 +74,12 @@ says "it says so" 'pfnfs.*superblock'
 restore
 head -c 4096 /dev/urandom | put 0
 check "one copy of the superblock is enough" sh -c 'mount -t pfnfs pfnfs0 /mnt && [ "$(cat /mnt/file)" = content ] && umount /mnt'
+says "it says which is damaged" 'pfnfs.*superblock at byte 0x0 is damaged, its copy is used'
+restore
+head -c 64 /dev/urandom | dd of=/dev/pfnfs0 bs=64 seek=96 conv=notrunc 2>/dev/null
+check "one slot of the log is enough" sh -c 'mount -t pfnfs pfnfs0 /mnt && [ "$(cat /mnt/file)" = content ] && umount /mnt'
+says "it says which is damaged" 'pfnfs.*slot of the log at byte 0x1800 is damaged, its copy is used'
+same "and both are there again" 2 "$(dump.pfnfs --no-replay /dev/pfnfs0 | grep -c '^slot . *clean')"
 restore
 poke 8 '\011'
 fails "a version of the format that we do not know" EINVAL mount pfnfs0 /mnt

@@ -9,6 +9,9 @@
  *   unmap                         rest OFF LEN              take all away, or a part
  *   put OFF LEN BYTE              get OFF LEN BYTE          store; load and compare
  *   bus OFF r|w                   expect SIGBUS
+ *   lost OFF r|w                  the same, for failed memory there (BUS_MCEERR_AR)
+ *   early                         ask to be told of failing memory before it is touched
+ *   told OFF SECONDS              be told of memory that failed there (BUS_MCEERR_AO)
  *   huge N                        expect N pages of 2 MiB in the page table (PAGEMAP_SCAN)
  *   msync OFF LEN  fsync  syncfs  fdatasync                 make durable
  *   fput OFF LEN BYTE             fget OFF LEN BYTE         pwrite; pread and compare; offsets of the file
@@ -38,6 +41,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -53,7 +57,8 @@ static int fd = -1, pipe_fd[2] = { -1, -1 }, quiet;
 static unsigned char *map;
 static size_t map_len;
 static sigjmp_buf jump;
-static volatile sig_atomic_t expecting;
+static volatile sig_atomic_t expecting, code;
+static unsigned char *volatile where;
 
 static int fail(const char *what)
 {
@@ -62,8 +67,11 @@ static int fail(const char *what)
 	return -1;
 }
 
-static void on_bus(int sig)
+static void on_bus(int sig, siginfo_t *info, void *context)
 {
+	(void)context;
+	code = info->si_code;
+	where = info->si_addr;
 	if (expecting)
 		siglongjmp(jump, 1);
 	if (!quiet)
@@ -140,7 +148,7 @@ static int compare(const unsigned char *p, size_t off, size_t len, int byte)
 	return 0;
 }
 
-static int do_bus(void)
+static int do_bus(int lost)
 {
 	size_t off = num();
 	int write = is(next(), "w");
@@ -156,7 +164,24 @@ static int do_bus(void)
 		return fail("no SIGBUS");
 	}
 	expecting = 0;
-	return 0;
+	errno = 0;
+	return lost && (code != BUS_MCEERR_AR || where != map + off) ? fail("another kind of SIGBUS") : 0;
+}
+
+static int do_told(void)
+{
+	size_t off = num(), seconds = num();
+
+	expecting = 1;
+	if (!sigsetjmp(jump, 1)) {
+		sleep(seconds);
+		expecting = 0;
+		errno = 0;
+		return fail("not told");
+	}
+	expecting = 0;
+	errno = 0;
+	return code != BUS_MCEERR_AO || where != map + off ? fail("told something else") : 0;
 }
 
 static int do_huge(void)
@@ -390,8 +415,12 @@ static int step(void)
 		len = num();
 		return compare(map + off, off, len, num());
 	}
-	if (is(op, "bus"))
-		return do_bus();
+	if (is(op, "bus") || is(op, "lost"))
+		return do_bus(op[0] == 'l');
+	if (is(op, "early"))
+		return check(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0), op);
+	if (is(op, "told"))
+		return do_told();
 	if (is(op, "huge"))
 		return do_huge();
 	if (is(op, "msync")) {
@@ -462,8 +491,10 @@ static int run(char **end)
 
 int main(int argc, char **argv)
 {
-	signal(SIGBUS, on_bus);
-	signal(SIGALRM, on_bus);
+	struct sigaction act = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGBUS, &act, NULL);
+	sigaction(SIGALRM, &act, NULL);
 	arg = argv + 1;
 	return run(argv + argc) ? 1 : 0;
 }

@@ -1,25 +1,75 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Memory fails under mappings (MADV_HWPOISON): nobody keeps or gets a page of it, its neighbours stay, system calls say EIO.
+# Memory fails under mappings (MADV_HWPOISON, hard_offline_page): nobody keeps or gets a page of it, who touches it or asked
+# to be told gets SIGBUS that says so, its neighbours stay, system calls say EIO. Also while files are truncated, and the
+# device goes.
 . ./mmap-lib.sh
-plan 14
+plan 24
 fresh
 
 check "a page fails in a huge mapping: SIGBUS there" mapper open /mnt/h rwc alloc 0 4M map 4M 0 shared rw put 0 4M 5 huge 2 \
-	ignore advise 1M 4k poison bus 1M r bus 1M w
+	ignore advise 1M 4k poison lost 1M r lost 1M w
 check "its neighbours are read" mapper open /mnt/h rw map 4M 0 shared rw get 0 1M 5 get 1028k 3068k 5
 check "and written" mapper open /mnt/h rw map 4M 0 shared rw put 0 1M 6 put 1028k 3068k 6 fsync fget 0 1M 6 fget 1028k 3068k 6
-check "the page is never mapped again" mapper open /mnt/h rw map 4M 0 shared rw get 0 4k 6 bus 1M r huge 0 get 2M 4k 6 bus 1M w
-check "nor by a mapping of its own" mapper open /mnt/h rw map 4k 1M shared rw bus 0 r
-check "nor privately" mapper open /mnt/h rw map 4k 1M private rw bus 0 w
+check "the page is never mapped again" mapper open /mnt/h rw map 4M 0 shared rw get 0 4k 6 lost 1M r huge 0 get 2M 4k 6 lost 1M w
+check "nor by a mapping of its own" mapper open /mnt/h rw map 4k 1M shared rw lost 0 r
+check "nor privately" mapper open /mnt/h rw map 4k 1M private rw lost 0 w
 refuses "read(2) refuses it" mapper open /mnt/h r fget 1M 4k 5
 check "the whole file but for it can be read" mapper open /mnt/h r fget 0 1M 6 fget 1028k 3068k 6
 
-mapper open /mnt/s rwc alloc 0 64k map 64k 0 shared rw put 0 64k 7 sleep 3000 bus 8k r get 12k 4k 7 >/tmp/other 2>&1 &
+mapper open /mnt/s rwc alloc 0 64k map 64k 0 shared rw put 0 64k 7 sleep 3000 lost 8k r get 12k 4k 7 >/tmp/other 2>&1 &
 other=$!
 sleep 1
-check "a small page fails" mapper open /mnt/s rw map 64k 0 shared rw get 0 64k 7 ignore advise 8k 4k poison bus 8k r get 0 8k 7
+check "a small page fails" mapper open /mnt/s rw map 64k 0 shared rw get 0 64k 7 ignore advise 8k 4k poison lost 8k r get 0 8k 7
 check "a process that did not touch it loses it as well" wait $other
 check "the file is deleted" rm /mnt/s
+
+# frame FILE INDEX: the page frame of a small page in the cache
+frame() { grep "^$(stat -c %i "$1") $2 0x" $DEBUG/entries | cut -d' ' -f3; }
+offline() { echo $(($1 * 4096)) >/sys/devices/system/memory/hard_offline_page; }
+
+mapper open /mnt/t rwc alloc 0 64k map 64k 0 shared rw put 0 64k 8 early told 8k 300 lost 8k r get 12k 4k 8 >/tmp/told 2>&1 &
+told=$!
+mapper open /mnt/t rwc map 64k 0 shared rw sleep 60000 >/dev/null 2>&1 &
+other=$!
+within 100 sh -c "mapper open /mnt/t r map 64k 0 shared r get 0 64k 8" 2>/dev/null
+sleep 1
+check "a page fails that nobody touches" offline "$(frame /mnt/t 2)"
+check "who asked for it is told" wait $told
+cat /tmp/told
+check "who did not is not" kill $other
+wait $other 2>/dev/null
+check "the file is deleted" rm /mnt/t
+
+# Pages fail one after the other while the file that has them is truncated, written and mapped again, by two processes.
+for n in 1 2; do
+	mapper open /mnt/r$n rwc alloc 0 4M loop 5 \
+		truncate 1M truncate 4M map 4M 0 shared rw ignore put 0 1M 5 ignore put 2M 64k 5 ignore fsync unmap end &
+done
+end=$(($(date +%s) + 5))
+failed=0
+while [ "$(date +%s)" -lt $end ]; do
+	for n in 1 2; do
+		at=$(entries /mnt/r$n '0x[0-9a-f]* 1 ')
+		at=$(grep "^$(stat -c %i /mnt/r$n) [0-9]* 0x[0-9a-f]* 1 " $DEBUG/entries | sed -n "$((at / 2 + 1))p" | cut -d' ' -f3)
+		[ -n "$at" ] && offline "$at" && failed=$((failed + 1))
+	done
+	[ $failed -lt 60 ] || break
+done 2>/dev/null
+wait
+echo "# $failed pages"
+check "pages fail while their files are truncated" [ $failed -gt 0 ]
+check "the files can be deleted" rm /mnt/r1 /mnt/r2
+
+# And while the device goes.
+mapper open /mnt/g rwc alloc 0 4M map 4M 0 shared rw ignore put 0 4M 5 ignore put 4k 4k 5 sleep 2000 &
+sleep 1
+grep "^$(stat -c %i /mnt/g) " $DEBUG/entries | cut -d' ' -f3 | head -n 20 >/tmp/frames
+(while read -r at; do offline "$at"; done </tmp/frames) 2>/dev/null &
+check "the device goes while pages fail" sh -c 'echo namespace0.0 >/sys/bus/nd/drivers/pfnfs/unbind'
+wait
+refuses "there is nothing to read any more" cat /mnt/h
+gone
+check "it comes back" sh -c 'echo namespace0.0 >/sys/bus/nd/drivers/pfnfs/bind && mount -t pfnfs pfnfs0 /mnt'
 gone
 done_testing

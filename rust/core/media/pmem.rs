@@ -18,6 +18,11 @@ pub trait Pmem {
     /// Copies bytes out; `Poison` after a machine check, `Invalid` past the end.
     fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result;
 
+    /// The first byte of a range that is known to be lost. Unknown losses show when they are read.
+    fn first_lost(&self, _at: u64, _len: u64) -> Option<u64> {
+        None
+    }
+
     /// Reads one object; at most 256 bytes, as it lies on the stack.
     fn read<T: FromBytes + IntoBytes>(&self, at: u64) -> Result<T> {
         const { assert!(size_of::<T>() <= 256) };
@@ -27,7 +32,8 @@ pub trait Pmem {
     }
 }
 
-/// Writing. Stores fail only past the end of the media (`Invalid`); nothing is stored then.
+/// Writing. Stores fail past the end of the media (`Invalid`), where nothing is stored then, and where memory is known to be
+/// lost (`Poison`).
 pub trait PmemMut: Pmem {
     /// Ordinary store: visible at once, durable after `flush` and `fence`, or at any moment before.
     fn store(&self, at: u64, bytes: &[u8]) -> Result;

@@ -62,13 +62,35 @@ impl<M: Machine> Volume<M> {
             return Err(Error::ReadOnly);
         }
         let want = want.clamp(1, GROUP_BLOCKS);
-        if let Some(blocks) = self.search(near, want, align2m) {
+        if let Some(blocks) = self.sound(near, want, align2m) {
             return Ok(blocks);
         }
         // Whatever keeps an orphan from being freed, it is not the caller's error.
         let _ = self.reclaim();
         self.checkpoint()?;
-        self.search(near, want, align2m).ok_or(Error::NoSpace)
+        self.sound(near, want, align2m).ok_or(Error::NoSpace)
+    }
+
+    /// What `search` finds, without blocks whose memory is lost. Such a block is kept reserved as long as the volume is mounted;
+    /// after the next mount it turns up again and is kept again.
+    fn sound(&self, near: u64, want: u32, align2m: bool) -> Option<Blocks<'_, M, Fresh>> {
+        loop {
+            let mut found = self.search(near, want, align2m)?;
+            loop {
+                let at = found.first().wrapping_mul(BLOCK);
+                let Some(lost) = self.media().first_lost(at, u64::from(found.count()).wrapping_mul(BLOCK)) else {
+                    return Some(found);
+                };
+                let good = (lost.wrapping_sub(at) / BLOCK) as u32;
+                if good > 0 {
+                    return Some(found.split(good).0);
+                }
+                let (lost, rest) = found.split(1);
+                lost.forget();
+                let Some(rest) = rest else { break };
+                found = rest;
+            }
+        }
     }
 
     fn search(&self, near: u64, want: u32, align2m: bool) -> Option<Blocks<'_, M, Fresh>> {

@@ -66,6 +66,8 @@ pub struct Volume<M> {
     read_only: AtomicBool,
     /// The log was replayed, if need be, when it was opened.
     recovered: bool,
+    /// A slot that was damaged when this was mounted.
+    damaged: Option<u64>,
 }
 
 /// Why a record did not enter its lane.
@@ -97,6 +99,11 @@ impl<M: Machine> Volume<M> {
     /// What tells the records of this mount.
     fn nonce(&self) -> u64 {
         self.nonce.load(Ordering::Relaxed)
+    }
+
+    /// Position of a slot of the log that was damaged at the mount, so that its copy was used.
+    pub fn damaged(&self) -> Option<u64> {
+        self.damaged
     }
 
     /// Number of this CPU.
@@ -150,8 +157,25 @@ impl<M: Machine> Volume<M> {
         self.machine.fence();
     }
 
+    /// An operation met this error. If metadata cannot be read or makes no sense, every further change is refused, and the
+    /// log stays as it is for the next mount to replay; reading goes on. Tells whether that is new.
+    pub fn failed(&self, error: Error) -> bool {
+        if self.read_only() || !matches!(error, Error::Poison { .. } | Error::Corrupt { .. }) {
+            return false;
+        }
+        let mut new = true;
+        for number in 0..self.geometry.lanes() {
+            self.machine.lane(number, |lane| {
+                new &= !lane.closed;
+                lane.closed = true;
+                lane.torn = true;
+            });
+        }
+        new
+    }
+
     /// Makes the staged record durable, applies it, and tells its sequence number. Nothing was stored if this fails, but for
-    /// the second error, that of the apply, which bounds checked before make impossible.
+    /// the second error, that of the apply: memory was lost under it.
     fn enter(&self, stage: &mut Stage) -> Result<(u64, Result)> {
         let crc = crc32c(!0, stage.patches());
         let number = self.machine.cpu().checked_rem(self.geometry.lanes()).unwrap_or_default();
@@ -166,7 +190,7 @@ impl<M: Machine> Volume<M> {
 
     /// Under the lane lock: room, number, record, fence, apply, in this order.
     fn append(&self, number: u32, lane: &mut Lane, stage: &mut Stage, crc: u32) -> Result<Entry> {
-        if lane.closed {
+        if lane.closed || lane.torn {
             return Ok(Entry::Closed);
         }
         let len = (stage.len() as u64).next_multiple_of(LINE) as u32;
@@ -182,6 +206,7 @@ impl<M: Machine> Volume<M> {
         half.end = half.end.wrapping_add(len);
         half.last = seq;
         let applied = patch::apply(&self.machine, stage.patches());
+        lane.torn = applied.is_err();
         Ok(Entry::Done(seq, applied))
     }
 }

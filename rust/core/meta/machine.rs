@@ -72,6 +72,8 @@ pub struct Lane {
     pub(in crate::meta) cut: u64,
     /// Nothing more is to be written.
     pub(in crate::meta) closed: bool,
+    /// What its records say is not all in place, or may not be: the cut stays where it is, for the next mount to replay them.
+    pub(in crate::meta) torn: bool,
 }
 
 /// Half of a lane.

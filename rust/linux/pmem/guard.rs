@@ -3,15 +3,16 @@
 //! Layer: linux. Accesses that may sleep: the [`ReadGuard`], in which a region stays mapped, and the copies from
 //! and to user space.
 
-use core::ops::{Deref, Range};
+use core::ops::Deref;
 
 use kernel::{
+    error::to_result,
     iov::{IovIterDest, IovIterSource},
     prelude::*,
     types::NotThreadSafe,
 };
 
-use super::Region;
+use super::{Region, PAGE};
 use crate::linux::bindings;
 
 impl Region {
@@ -84,20 +85,25 @@ impl ReadGuard<'_> {
         Ok(unsafe { bindings::_copy_mc_to_iter(src.cast(), len, dst.as_raw()) })
     }
 
-    /// Forgets that pages had failed: the platform has given them good memory, whose contents are to be written now.
-    /// `ENOMEM` if the record cannot be changed.
-    pub(crate) fn heal(&self, pages: Range<u64>) -> Result {
-        let frames = self.frames(pages.clone())?;
-        self.region.poison.remove(pages)?;
-        for pfn in frames.pfns() {
-            // SAFETY: the guard keeps the page structures and the mapping; a page marked as failed is not cached, which
-            // the second call takes back.
-            unsafe {
-                if bindings::pfnfs_test_clear_hwpoison(pfn as usize) {
-                    bindings::clear_mce_nospec(pfn as usize);
-                }
-            }
+    /// Fills a failed device page, which the platform has given good memory, and takes it out of the record when that is
+    /// durable: nobody sees what was in it before. `EINVAL` unless it is exactly one page, `ENOMEM` if the record cannot be
+    /// changed.
+    pub(crate) fn refill(&self, page: u64, bytes: &[u8]) -> Result {
+        if bytes.len() as u64 != PAGE {
+            return Err(EINVAL);
         }
-        Ok(())
+        let pages = page..page.saturating_add(1);
+        let pfn = self.frames(pages.clone())?.pfn();
+        let dst = self.at(page.saturating_mul(PAGE), bytes.len())?;
+        // SAFETY: the guard keeps the page structures and the mapping, in which the kernel has no entry for a page that is
+        // marked as failed; the second call takes that back. `dst` is the page's address there.
+        unsafe {
+            if bindings::pfnfs_test_clear_hwpoison(pfn as usize) {
+                to_result(bindings::clear_mce_nospec(pfn as usize))?;
+            }
+            bindings::__memcpy_flushcache(dst.cast(), bytes.as_ptr().cast(), bytes.len());
+        }
+        self.fence();
+        self.region.poison.remove(pages)
     }
 }

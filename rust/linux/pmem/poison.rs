@@ -8,6 +8,7 @@
 
 use core::ops::Range;
 
+use super::wait_for_sections;
 use kernel::{
     new_mutex, new_spinlock,
     prelude::*,
@@ -55,6 +56,12 @@ impl Poison {
             }
             Ok(())
         })
+    }
+
+    /// Returns when nobody stores or loads any more who has not seen the last addition: the kernel may take those pages out
+    /// of its page tables. Sleeps; not to be called inside a section.
+    pub(crate) fn settle(&self) {
+        wait_for_sections();
     }
 
     /// Takes pages out that hold good data again. `ENOMEM` if the record cannot grow; nothing is changed then. Sleeps.

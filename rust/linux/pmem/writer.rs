@@ -9,7 +9,7 @@ use kernel::{
     sync::{atomic::Release, Arc},
 };
 
-use super::Region;
+use super::{read_words, Region};
 use crate::linux::bindings;
 
 impl Region {
@@ -71,9 +71,11 @@ impl Deref for Writer {
 
 impl Writer {
     /// Stores through the cache; aligned 8-byte words at once. Durable after [`Region::flush`] and [`Region::fence`].
+    /// `EIO`, and nothing is stored, if a page has failed; likewise below.
     pub(crate) fn store(&self, at: u64, bytes: &[u8]) -> Result {
         let dst = self.at(at, bytes.len())?;
         let _short = self.short()?;
+        self.all_good(at, bytes.len())?;
         // SAFETY: `dst` is mapped for that many bytes while `_short` exists.
         unsafe { store_words(dst, bytes) };
         Ok(())
@@ -105,9 +107,12 @@ impl Writer {
             let (index, from) = (bit / 64, bit % 64);
             let n = (64 - from).min(bits.end.wrapping_sub(bit));
             let mask = u64::MAX.wrapping_shr(64u32.wrapping_sub(n)).wrapping_shl(from);
-            let word = at.checked_add(u64::from(index) * 8).ok_or(ERANGE)?;
-            let word = self.at(word, 8)?;
+            let at = at.checked_add(u64::from(index) * 8).ok_or(ERANGE)?;
+            let word = self.at(at, 8)?;
             let _short = self.short()?;
+            self.all_good(at, 8)?;
+            // The change loads the word, and the kernel does not survive a machine check there.
+            read_words([0; 8].as_mut_ptr(), word, 1)?;
             change(word.cast(), mask as i64);
             bit = bit.wrapping_add(n);
         }

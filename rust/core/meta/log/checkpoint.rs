@@ -61,7 +61,7 @@ impl<M: Machine> Volume<M> {
     ///
     /// # Errors
     ///
-    /// `Poison` or `Corrupt` if the log cannot be read back. The cut has not moved then.
+    /// `Poison` or `Corrupt` if the log cannot be read back, `ReadOnly` after [`Volume::failed`]. The cut has not moved then.
     pub fn checkpoint(&self) -> Result {
         if self.read_only() {
             return Ok(());
@@ -125,6 +125,9 @@ impl<M: Machine> Volume<M> {
                 lane.halves.iter_mut().for_each(|half| half.upto = half.end);
                 *lane
             });
+            if lane.torn {
+                return Err(Error::ReadOnly);
+            }
             for half in &lane.halves {
                 self.write_back_half(number, half)?;
             }

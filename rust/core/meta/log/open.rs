@@ -33,7 +33,11 @@ impl<M: Machine> Volume<M> {
     /// `ReadOnly` if the media cannot be written and have to be; `Corrupt` if slots, log or bitmaps are damaged. Nothing was
     /// stored unless the whole log was sound.
     pub fn open(machine: M, geometry: Geometry, how: Open) -> Result<Self> {
-        Self::open_in_spite(machine, geometry, how, &mut |problem| Err(problem.error))
+        // Who only reads what is there is not refused because some of it is lost.
+        Self::open_in_spite(machine, geometry, how, &mut |problem| match problem.error {
+            Error::Poison { .. } if how == Open::NoRecovery => Ok(()),
+            error => Err(error),
+        })
     }
 
     /// The same for a checker: what is wrong is told to `tell`, which says whether to go on without it. Without a slot or a sound
@@ -48,7 +52,7 @@ impl<M: Machine> Volume<M> {
         how: Open,
         tell: &mut dyn FnMut(&Problem) -> Result,
     ) -> Result<Self> {
-        let (slot, sound) = slots(&machine, &geometry, tell)?;
+        let Slots { slot, offset: sound, damaged } = slots(&machine, &geometry, tell)?;
         let write = how == Open::ReadWrite;
         if write && (geometry.read_only() || !machine.writable()) {
             return Err(Error::ReadOnly);
@@ -59,6 +63,7 @@ impl<M: Machine> Volume<M> {
             nonce: AtomicU64::new(slot.nonce.get()),
             read_only: AtomicBool::new(!write),
             recovered: how != Open::NoRecovery,
+            damaged,
         };
         let mut cut = slot.cut.get();
         if how != Open::NoRecovery && slot.state.get() == format::SLOT_DIRTY {
@@ -109,7 +114,7 @@ impl<M: Machine> Volume<M> {
             if !self.read_only() {
                 return Ok(());
             }
-            let (_, sound) = read_slots(&self.machine, &self.geometry)?;
+            let Slots { offset: sound, .. } = read_slots(&self.machine, &self.geometry)?;
             let mounts = state.mounts.wrapping_add(1);
             self.nonce.store(self.machine.random(), Ordering::Relaxed);
             write_slots(&self.machine, &self.geometry, self.slot(state.cut, mounts, false), sound)?;
@@ -143,33 +148,44 @@ impl<M: Machine> Volume<M> {
     }
 }
 
-/// The slot that counts, and its offset. If there is none and `tell` lets it pass, one without a log.
-fn slots(media: &impl Pmem, geometry: &Geometry, tell: &mut dyn FnMut(&Problem) -> Result) -> Result<(Slot, u64)> {
+/// What the slots say.
+struct Slots {
+    /// The one that counts.
+    slot: Slot,
+    /// Its offset.
+    offset: u64,
+    /// Position of the other if that is damaged.
+    damaged: Option<u64>,
+}
+
+/// Reads the slots. If there is none and `tell` lets it pass, one without a log.
+fn slots(media: &impl Pmem, geometry: &Geometry, tell: &mut dyn FnMut(&Problem) -> Result) -> Result<Slots> {
     match read_slots(media, geometry) {
         Err(error @ (Error::Corrupt { .. } | Error::Poison { .. } | Error::Damaged(_))) => {
             tell(&Problem { error, ino: None, fix: Fix::Log })?;
-            let [first, _] = format::SLOT_OFFSETS;
+            let [offset, _] = format::SLOT_OFFSETS;
             let mut slot = Slot::new_zeroed();
             slot.state = format::SLOT_CLEAN.into();
-            Ok((slot, first))
+            Ok(Slots { slot, offset, damaged: None })
         }
-        slot => slot,
+        slots => slots,
     }
 }
 
-/// The slot that counts, and its offset: the one of the later mount, and with the higher cut. A copy may be damaged, or behind.
-pub(super) fn read_slots(media: &impl Pmem, geometry: &Geometry) -> Result<(Slot, u64)> {
-    let mut found: Result<(Slot, u64)> = Err(Error::Damaged("slots of the log"));
-    for offset in format::SLOT_OFFSETS {
+/// The one of the later mount, and with the higher cut, counts. A copy may be damaged, or behind.
+fn read_slots(media: &impl Pmem, geometry: &Geometry) -> Result<Slots> {
+    let [one, two] = format::SLOT_OFFSETS.map(|offset| {
         let at = slot_at(offset);
-        let slot =
-            media.read::<Slot>(at).and_then(|slot| check::slot(geometry.uuid(), &slot, at).map(|()| (slot, offset)));
-        let order = |(slot, _): &(Slot, u64)| (slot.mounts.get(), slot.cut.get(), slot.state.get());
-        found = match (found, slot) {
-            (Ok(one), Ok(two)) => Ok(if order(&two) > order(&one) { two } else { one }),
-            (Ok(slot), Err(_)) | (Err(_), Ok(slot)) => Ok(slot),
-            (Err(error), Err(_)) => Err(error),
-        };
+        let slot = media.read::<Slot>(at).and_then(|slot| check::slot(geometry.uuid(), &slot, at).map(|()| slot));
+        slot.map(|slot| Slots { slot, offset, damaged: None }).map_err(|error| (error, at))
+    });
+    let order = |s: &Slots| (s.slot.mounts.get(), s.slot.cut.get(), s.slot.state.get());
+    match (one, two) {
+        (Ok(one), Ok(two)) => Ok(if order(&two) > order(&one) { two } else { one }),
+        (Ok(slots), Err((_, at))) | (Err((_, at)), Ok(slots)) => Ok(Slots { damaged: Some(at), ..slots }),
+        (Err((poison @ Error::Poison { .. }, _)), Err(_)) | (Err(_), Err((poison @ Error::Poison { .. }, _))) => {
+            Err(poison)
+        }
+        (Err(_), Err(_)) => Err(Error::Damaged("slots of the log")),
     }
-    found
 }

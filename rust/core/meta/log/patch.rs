@@ -122,18 +122,20 @@ fn bits_allowed(geometry: &Geometry, at: u64, bits: &Bits) -> bool {
     geometry.holds(block, 1) && (at % BLOCK == 0 || at % BLOCK == field) && end <= format::CHUNK_INODES as u32
 }
 
-/// Applies checked patches with ordinary stores. Nothing is flushed.
+/// Applies checked patches with ordinary stores. Nothing is flushed. If memory is lost under one of them, the others are
+/// applied all the same.
 pub(super) fn apply(media: &impl PmemMut, mut patches: &[u8]) -> Result {
+    let mut outcome = Ok(());
     while let Some((patch, rest)) = split(patches) {
-        match patch {
-            Patch::Write { at, bytes } => media.store(at, bytes)?,
-            Patch::Zero { at, len } => media.zero(at, len)?,
-            Patch::Set { at, bits } => media.set_bits(at, bits.first.get(), bits.count.get())?,
-            Patch::Clear { at, bits } => media.clear_bits(at, bits.first.get(), bits.count.get())?,
-        }
+        outcome = outcome.and(match patch {
+            Patch::Write { at, bytes } => media.store(at, bytes),
+            Patch::Zero { at, len } => media.zero(at, len),
+            Patch::Set { at, bits } => media.set_bits(at, bits.first.get(), bits.count.get()),
+            Patch::Clear { at, bits } => media.clear_bits(at, bits.first.get(), bits.count.get()),
+        });
         patches = rest;
     }
-    Ok(())
+    outcome
 }
 
 /// Starts the write-back of every line that these patches changed.

@@ -21,25 +21,31 @@ impl<M: Machine + Clone> Driver<M> {
             if model.nodes.contains_key(&ino) {
                 continue;
             }
-            let live = inode::load(&self.volume, ino, None)?;
-            let kind = if live.is_dir() {
-                let entries = self.entries(&live)?;
+            let node = self.node(ino)?;
+            if let Kind::Dir { entries, .. } = &node.kind {
                 todo.extend(entries.values());
-                Kind::Dir { parent: live.parent(), entries }
-            } else if live.is_file() {
-                Kind::File(self.contents(&live)?)
-            } else if live.is_symlink() {
-                let mut target = vec![0; live.size() as usize];
-                assert_eq!(inode::read_link(&self.volume, &live, 0, &mut target)?, target.len());
-                Kind::Symlink(target)
-            } else {
-                Kind::Special(live.rdev())
-            };
-            let mtime = live.mtime().sec.get();
-            let node = Node { mode: live.mode(), nlink: live.nlink(), uid: live.uid(), mtime, kind };
+            }
             model.nodes.insert(ino, node);
         }
         Ok(model)
+    }
+
+    /// One inode of the volume as the model has it.
+    pub fn node(&self, ino: u64) -> Result<Node> {
+        let live = inode::load(&self.volume, ino, None)?;
+        let kind = if live.is_dir() {
+            Kind::Dir { parent: live.parent(), entries: self.entries(&live)? }
+        } else if live.is_file() {
+            Kind::File(self.contents(&live)?)
+        } else if live.is_symlink() {
+            let mut target = vec![0; live.size() as usize];
+            assert_eq!(inode::read_link(&self.volume, &live, 0, &mut target)?, target.len());
+            Kind::Symlink(target)
+        } else {
+            Kind::Special(live.rdev())
+        };
+        let mtime = live.mtime().sec.get();
+        Ok(Node { mode: live.mode(), nlink: live.nlink(), uid: live.uid(), mtime, kind })
     }
 
     fn entries(&self, live: &Live) -> Result<BTreeMap<Vec<u8>, u64>> {

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, reason = "each test uses a part")]
 
 pub mod fragile;
+pub mod lossy;
 
 pub use pfnfs_sim::fs::{driver, model, options, time, Rng};
 
