@@ -51,8 +51,6 @@ pub(crate) const MUTANT: Option<&str> = if cfg!(pfnfs_mutant = "no_flush") {
     Some("no_flush")
 } else if cfg!(pfnfs_mutant = "no_fence") {
     Some("no_fence")
-} else if cfg!(pfnfs_mutant = "dax_format") {
-    Some("dax_format")
 } else {
     None
 };

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M load=no kernel=stock
+# guest: size=64M load=no kernel=stock alone=yes
 # The platform's own record: a machine check tells libnvdimm of bad memory, libnvdimm tells us, also when bound later.
 # (The debug kernel has no mce-inject.)
 . ./device-lib.sh

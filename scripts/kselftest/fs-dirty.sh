@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M boots=2 load=no
+# guest: size=64M boots=2 load=no needs=libnvdimm
 # A device that was not unmounted: a read-only mount replays the log if the device can be written, is refused if it cannot,
 # and reads without replay when told so.
 . ./device-lib.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M smp=1 load=no append=memmap=64M!512M
+# guest: size=64M smp=1 load=no append=memmap=64M!512M needs=libnvdimm
 # Memory that fails under a mounted file system. In a file: EIO for those bytes alone, until the whole page is written anew,
 # which repairs it where the platform can (legacy memory: can; QEMU's NVDIMM: cannot). In metadata: the file system says so
 # and changes nothing any more. What was there before stays readable.
