@@ -56,7 +56,8 @@ pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {
         let word = u64::from(crc) ^ word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        crc = (0..8).fold(0, |crc, byte| crc ^ entry(7usize.wrapping_sub(byte), word >> (8 * byte)));
+        let bytes = word.to_le_bytes();
+        crc = bytes.iter().zip((0..8).rev()).fold(0, |crc, (byte, further)| crc ^ entry(further, u64::from(*byte)));
     }
     words.remainder().iter().fold(crc, |crc, byte| crc >> 8 ^ entry(0, u64::from(crc) ^ u64::from(*byte)))
 }
