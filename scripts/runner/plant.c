@@ -46,10 +46,25 @@ static void plant_stuck(void *unused)
 		cpu_relax();
 }
 
+/* A byte of what was given back: KASAN has other words for that. */
+static int plant_freed(void)
+{
+	char *p = kmalloc(64, GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	kfree(p);
+	OPTIMIZER_HIDE_VAR(p);
+	WRITE_ONCE(p[8], 1);
+	return 0;
+}
+
 static int __init plant_init(void)
 {
 	if (!strcmp(kind, "overrun"))
 		return plant_overrun();
+	if (!strcmp(kind, "freed"))
+		return plant_freed();
 	if (!strcmp(kind, "lock"))
 		plant_deadlock();
 	else if (!strcmp(kind, "leak"))
