@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What one can ask for; how it is done is in scripts/. The first use of anything builds what it needs under build/.
 
-.PHONY: all setup module tools demo crash check check-full shell cost install clean help fmt
+.PHONY: all setup module tools demo crash fuzz check check-full shell cost install clean help fmt
 .NOTPARALLEL:
 
 all: module tools		## the module against Debian's kernel, and the tools (the default)
@@ -26,6 +26,9 @@ check-full:			## the same without limits, and at the larger size
 
 crash: setup			## power cuts of the media core, SECONDS=600 SEED=1 JOBS=all cores
 	@scripts/crash-explore --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
+
+fuzz: setup			## hostile images for the media core, until interrupted (SEED=N)
+	@scripts/fuzz run --images 0 --seed $${SEED:-$$(date +%s)} --collect
 
 shell: all			## an interactive guest with everything loaded
 	@qemu/run --shell --share .

@@ -25,6 +25,7 @@ DIR = "core/meta/dir.rs"
 EXTENT = "core/meta/extent.rs"
 INSERT = "core/meta/tree/insert.rs"
 REMOVE = "core/meta/tree/remove.rs"
+CHECK = "core/media/check.rs"
 WORLD = "sim/src/world.rs"
 DRIVER = "sim/src/fs/driver.rs"
 DATA = "sim/src/fs/data.rs"
@@ -43,6 +44,7 @@ GROUPS = ("limits", "an_extent_over_many_groups_is_freed")
 REMOUNT = ("log", "a_mount_changes_between_reading_and_writing")
 TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
 LOST = ("poison", "metadata_that_is_lost_ends_all_changes")
+HOSTILE = ("fuzz", "corpus_and_first_images")
 
 
 def crash(only):
@@ -510,3 +512,11 @@ mutant("the cut passes what is not in place", "memory was lost under the apply, 
 mutant("lost blocks are given out", "a free block whose memory is known to be lost becomes a file's", ("poison", "data_that_is_lost_is_all_that_is_lost"),
        (ALLOC, "let Some(lost) = self.media().first_lost(at, u64::from(found.count()).wrapping_mul(BLOCK)) else {",
         "let Some(lost) = Some(at).filter(|_| false) else {"))
+
+# --- hostile images ---
+
+mutant("extents anywhere", "what an extent says is not compared with the data area", HOSTILE,
+       (CHECK, "if !geometry.holds(extent.block.get(), u64::from(extent.len.get())) {", "if extent.len.get() == 0 {"))
+
+mutant("patches unchecked", "a record that counts may change anything", HOSTILE,
+       (REPLAY, "patch::check(geometry, buffer.patches(), at)?;", ""))

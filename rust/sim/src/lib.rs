@@ -4,12 +4,14 @@
 //!
 //! `plain` forgets nothing and has one CPU. `world` has several CPUs over `media`, which loses in a power cut whatever it
 //! may; `rows` is a workload on it, close to the log, whose outcome `oracle` knows; `explore` runs it. `fs` is a file system in
-//! plain collections and a driver that does the same to it and to a volume; `crash` cuts the power of that.
+//! plain collections and a driver that does the same to it and to a volume; `crash` cuts the power of that. `fuzz` is about
+//! images that somebody damaged or forged.
 
 pub mod canvas;
 pub mod crash;
 pub mod explore;
 pub mod fs;
+pub mod fuzz;
 pub mod media;
 pub mod oracle;
 pub mod plain;

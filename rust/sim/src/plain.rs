@@ -153,8 +153,12 @@ impl<P: PmemMut> PmemMut for &Plain<P> {
     fn zero_nt(&self, at: u64, len: u64) -> Result {
         self.memory.zero_nt(at, len)
     }
-    fn flush(&self, _at: u64, _len: u64) {}
-    fn fence(&self) {}
+    fn flush(&self, at: u64, len: u64) {
+        self.memory.flush(at, len);
+    }
+    fn fence(&self) {
+        self.memory.fence();
+    }
     fn set_bits(&self, at: u64, first: u32, count: u32) -> Result {
         self.memory.set_bits(at, first, count)
     }
@@ -204,7 +208,8 @@ impl<P: PmemMut> Machine for &Plain<P> {
     }
 
     fn draw(&self) -> u64 {
-        self.drawn_next()
+        self.state.drawn.set(self.state.drawn.get() + 1);
+        self.state.drawn.get()
     }
 
     fn drawn(&self) -> u64 {
@@ -218,14 +223,6 @@ impl<P: PmemMut> Machine for &Plain<P> {
     fn random(&self) -> u64 {
         let next = self.random.get().wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         self.random.set(next);
-        next
-    }
-}
-
-impl<P> Plain<P> {
-    fn drawn_next(&self) -> u64 {
-        let next = self.state.drawn.get() + 1;
-        self.state.drawn.set(next);
         next
     }
 }
