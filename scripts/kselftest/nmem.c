@@ -24,7 +24,9 @@ struct index {
 	uint16_t major, minor;
 	uint64_t checksum;
 	uint8_t free[ALIGN - 72];
-} __attribute__((packed));
+};
+
+_Static_assert(sizeof(struct index) == ALIGN, "as on the media");
 
 static uint64_t fletcher64(const void *from, size_t len)
 {
@@ -46,7 +48,7 @@ static int write_index(int fd, int number, uint32_t size)
 		struct nd_cmd_set_config_hdr header;
 		struct index index;
 		uint32_t status;
-	} __attribute__((packed)) command = {
+	} command = {
 		.header = { .in_offset = number * ALIGN, .in_length = ALIGN },
 		.index = {
 			.sig = "NAMESPACE_INDEX", .labelsize = 1, .seq = htole32(number + 1),

@@ -81,7 +81,7 @@ impl Worker {
                 self.files.insert(name, live);
             }
             (3 | 4, Some(taken)) => {
-                let tag = self.rng.next() as u8 | 1;
+                let tag = self.rng.draw() as u8 | 1;
                 let mut data = next[&taken].clone();
                 let at = data.len() as u64 / BLOCK;
                 data.resize(data.len() + BLOCK as usize, tag);

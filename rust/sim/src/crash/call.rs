@@ -171,20 +171,24 @@ pub fn resolve<M: Machine + Clone>(call: &Call, driver: &Driver<M>) -> Option<(C
                 (Class::TruncateDown, vec![Op::Truncate(ino, a)])
             })
         }
-        "fallocate" => {
-            let (ino, count) = (file()?, (a + b).div_ceil(BLOCK) - a / BLOCK);
-            let mut ops = vec![Op::Preallocate(ino, a / BLOCK, count as u32)];
-            if a + b > model.data(ino).len() as u64 {
-                ops.push(Op::Extend(ino, a + b));
-            }
-            Some((Class::Allocate, ops))
-        }
+        "fallocate" => fallocate(model, file()?, a, b),
         "reserve" => Some((Class::Allocate, vec![Op::Preallocate(file()?, a, b.max(1) as u32)])),
         "punch" => Some((Class::Punch, vec![Op::Punch(file()?, a, a + b.clamp(1, 3))])),
         "chmod" => Some((Class::Attributes, vec![Op::Chmod(there()?, a as u16)])),
         "checkpoint" => Some((Class::Checkpoint, vec![Op::Checkpoint])),
         _ => None,
     }
+}
+
+/// Whole blocks, and a size behind the last of them where the file ended before.
+fn fallocate(model: &Model, ino: u64, from: u64, len: u64) -> Option<(Class, Vec<Op>)> {
+    let end = from.checked_add(len)?;
+    let count = end.div_ceil(BLOCK) - from / BLOCK;
+    let mut ops = vec![Op::Preallocate(ino, from / BLOCK, count as u32)];
+    if end > model.data(ino).len() as u64 {
+        ops.push(Op::Extend(ino, end));
+    }
+    Some((Class::Allocate, ops))
 }
 
 fn rename(call: &Call, model: &Model, root: u64) -> Option<(Class, Vec<Op>)> {

@@ -63,7 +63,7 @@ impl Model {
             (13 | 14, Some(file)) => {
                 let len = 1 + rng.below(3 * BLOCK) as usize;
                 let mut bytes = vec![0; len];
-                bytes.fill_with(|| rng.next() as u8 | 1);
+                bytes.fill_with(|| rng.draw() as u8 | 1);
                 let pos = if rng.below(2) == 0 { self.data(file).len() as u64 } else { rng.below(blocks * BLOCK) };
                 Op::Write(file, pos, bytes)
             }
