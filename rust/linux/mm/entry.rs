@@ -20,8 +20,9 @@ use crate::linux::bindings;
 
 const SHIFT: u32 = 4;
 const LOCKED: u64 = 1 << 0;
-const PMD: u64 = 1 << 1;
-const ZERO_PAGE: u64 = 1 << 2;
+// For the test of the self-test: `PFNFS_MUTANT=dax_format` is a module made for a kernel with two flags exchanged.
+const PMD: u64 = if cfg!(pfnfs_mutant = "dax_format") { 1 << 2 } else { 1 << 1 };
+const ZERO_PAGE: u64 = if cfg!(pfnfs_mutant = "dax_format") { 1 << 1 } else { 1 << 2 };
 const EMPTY: u64 = 1 << 3;
 
 /// How much one entry covers.
