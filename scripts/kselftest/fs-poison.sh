@@ -49,12 +49,13 @@ check "and written" dd if=/tmp/data of=/mnt/file bs=$K seek=100 skip=100 count=1
 check "and the file is whole" cmp /mnt/file /tmp/data
 rm /mnt/file
 free=$(stat -f -c %f /mnt)
-has() { dump.pfnfs "$node" extents /full | sed -n 's/^file [0-9]* +\([0-9]*\) device \([0-9]*\).*/\1 \2/p' |
+has() { for f in /full /rest; do dump.pfnfs "$node" extents $f; done | sed -n 's/^file [0-9]* +\([0-9]*\) device \([0-9]*\).*/\1 \2/p' |
 	awk -v b="$1" '$2 <= b && b < $2 + $1 { found = 1 } END { exit !found }'; }
 check "nearly all space is given to a file" mapper open /mnt/full rwc alloc 0 $(((free - 20) * K))
+dd if=/dev/zero of=/mnt/rest bs=$K 2>/dev/null
 check "also around what has failed" has $((bad - 1))
 refuses "but not that" has $bad
-rm /mnt/full
+rm /mnt/full /mnt/rest
 check "unmounts" umount /mnt
 
 # In metadata: the file system on the legacy memory is still there.

@@ -17,6 +17,8 @@ use crate::plat::crc32c;
 pub const HALF_MIN: u32 = 2048;
 /// Largest half of a lane.
 pub const HALF_MAX: u32 = 1 << 26;
+/// What is wrong with a chunk whose bits were changed by half of a record: to be expected before the replay.
+pub const ORPHAN_UNUSED: &str = "orphan that is not in use";
 /// Devices are smaller than this: positions have 48 bits.
 pub const BLOCKS_MAX: u64 = 1 << 36;
 
@@ -191,7 +193,7 @@ pub fn chunk(geometry: &Geometry, chunk: &Chunk, index: u64, at: u64) -> Result 
         return corrupt("first bits of an inode chunk");
     }
     if chunk.used.iter().zip(&chunk.orphans).any(|(used, orphans)| orphans.get() & !used.get() != 0) {
-        return corrupt("orphan that is not in use");
+        return corrupt(ORPHAN_UNUSED);
     }
     Ok(())
 }

@@ -33,9 +33,9 @@ impl<M: Machine> Volume<M> {
     /// `ReadOnly` if the media cannot be written and have to be; `Corrupt` if slots, log or bitmaps are damaged. Nothing was
     /// stored unless the whole log was sound.
     pub fn open(machine: M, geometry: Geometry, how: Open) -> Result<Self> {
-        // Who only reads what is there is not refused because some of it is lost.
+        // Who only reads what is there is not refused because some of it is lost, or half in place.
         Self::open_in_spite(machine, geometry, how, &mut |problem| match problem.error {
-            Error::Poison { .. } if how == Open::NoRecovery => Ok(()),
+            Error::Poison { .. } | Error::Corrupt { why: check::ORPHAN_UNUSED, .. } if how == Open::NoRecovery => Ok(()),
             error => Err(error),
         })
     }

@@ -70,7 +70,8 @@ fn empty<M: Machine>(volume: &Volume<M>, live: &mut Live) -> Result {
 /// Frees as many of the inodes as one record takes. An inode that cannot be freed stays an orphan, and keeps nobody else from it.
 fn some<M: Machine>(volume: &Volume<M>, gone: &mut Gone) -> Result<usize> {
     let all = gone.list.iter().flatten();
-    let freed = together(volume, all.clone()).or_else(|_| together(volume, all.take(1)));
+    // The first error is the one that tells what was lost.
+    let freed = together(volume, all.clone()).or_else(|error| together(volume, all.take(1)).map_err(|_| error));
     let taken = *freed.as_ref().unwrap_or(&1);
     gone.list.iter_mut().filter(|place| place.is_some()).take(taken).for_each(|place| *place = None);
     freed
