@@ -58,15 +58,13 @@ struct Places {
     nodes: Vec<u64>,
     chunks: Vec<u64>,
     data: Vec<u64>,
-    /// Long symlinks, whose targets the checker reads.
-    symlinks: BTreeSet<u64>,
 }
 
 impl walk::Visitor for Places {
     fn inode(&mut self, live: &Live) {
         self.inodes.push(live.at() / LINE);
-        if live.is_symlink() {
-            self.symlinks.insert(live.ino());
+        if live.is_symlink() && live.format().root.get() != 0 {
+            self.nodes.push(live.format().root.get());
         }
     }
 
@@ -74,8 +72,6 @@ impl walk::Visitor for Places {
         let blocks = block..block + u64::from(len);
         if ino == format::TABLE_INO {
             self.chunks.extend(blocks.step_by(format::CHUNK_BLOCKS as usize));
-        } else if self.symlinks.contains(&ino) {
-            self.nodes.extend(blocks);
         } else {
             self.data.extend(blocks);
         }
@@ -92,9 +88,6 @@ fn places(volume: &Volume<&'static Lossy>) -> Places {
     let mut keys = dir::Scratch::new();
     let mut scratch = walk::Scratch { blocks: &mut blocks, links: &mut links, keys: &mut keys };
     let mut places = Places::default();
-    walk::check(volume, &mut scratch, &mut places).unwrap();
-    // A block may be met before the inode that says what it is for.
-    places = Places { symlinks: places.symlinks, ..Places::default() };
     walk::check(volume, &mut scratch, &mut places).unwrap();
     places
 }
@@ -207,7 +200,9 @@ fn lose_metadata(seed: u64, tally: &mut Tally) {
     for _ in 0..60 {
         let op = driver.model.random(&mut rng, 60, true, 60);
         // What it does to inodes that are unsure says nothing.
-        if driver.lives.len() == driver.model.nodes.len() && touched(&driver, &op).is_disjoint(&unsure) {
+        // To let go of a file without a name stores nothing: it waits. To overwrite is not for the core to refuse.
+        let waits = matches!(op, Op::Close(_) | Op::Write(..) | Op::MapStore(..));
+        if !waits && driver.lives.len() == driver.model.nodes.len() && touched(&driver, &op).is_disjoint(&unsure) {
             let _ = driver.apply(&op);
         }
     }
@@ -249,7 +244,7 @@ fn after_restart(driver: &Driver<&'static Lossy>, unsure: &BTreeSet<u64>, seed: 
 #[test]
 fn metadata_that_is_lost_ends_all_changes() {
     let mut tally = Tally::default();
-    (0..200).for_each(|seed| lose_metadata(seed, &mut tally));
+    (0..250).for_each(|seed| lose_metadata(seed, &mut tally));
     println!("{tally:?}");
     assert!(tally.met > 80 && tally.mounted > 20 && tally.refused > 20, "{tally:?}");
     assert!(tally.read * 10 > tally.inodes * 7, "{tally:?}");
@@ -260,6 +255,8 @@ fn lose_data(seed: u64) -> (usize, usize) {
     let mut rng = Rng(seed);
     let mut driver = Driver::mount(machine()).unwrap();
     work(&mut driver, &mut rng, 150);
+    // What waits to be freed is met by the checker, but not by visitors.
+    driver.volume.reclaim().unwrap();
     let places = places(&driver.volume);
     let used: BTreeSet<u64> = places.data.iter().chain(&places.nodes).copied().collect();
     let inside = |block: &u64| places.chunks.iter().any(|at| (*at..at + format::CHUNK_BLOCKS).contains(block));
@@ -292,7 +289,7 @@ fn lose_data(seed: u64) -> (usize, usize) {
 #[test]
 fn data_that_is_lost_is_all_that_is_lost() {
     let (mut failed, mut lost) = (0, 0);
-    for seed in 0..30 {
+    for seed in 0..60 {
         let (f, l) = lose_data(seed);
         failed += f;
         lost += l;
