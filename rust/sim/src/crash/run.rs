@@ -269,8 +269,9 @@ impl<'a> Run<'a> {
             self.look_on(&mut driver);
         }
         let mut result = ops.iter().try_for_each(|op| driver.apply(op));
-        if items == self.workload.items.len() {
-            // What was evicted waits for company, unless this is the end.
+        if !matches!(self.workload.items.get(items), Some(Item::Call(_))) {
+            // What was evicted waits for company, unless this is the end: of all, or of this generation, so that a state met
+            // at the end is met again when something follows it.
             result = result.and(driver.volume.reclaim().map(drop));
         }
         self.world.watch(None);
