@@ -53,9 +53,8 @@ impl Journal {
             }
             let mut patches = vec![0; (len - HEADER) as usize];
             media.read_bytes(start + offset + HEADER, &mut patches).map_err(|error| anyhow!("{error:?}"))?;
-            // As the log seals it: the patches first, the position, then the header behind its own checksum.
-            let sum = crc32c(crc32c(!0, &patches), &(start + offset).to_le_bytes());
-            let crc = crc32c(sum, header.as_bytes().get(4..).unwrap_or_default());
+            // As the log seals it: the patches first, then the header behind its own checksum.
+            let crc = crc32c(crc32c(!0, &patches), header.as_bytes().get(4..).unwrap_or_default());
             if crc != header.crc.get() {
                 break;
             }

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The file system in a cut image, by the media core: mounted, checked and read, without the image ever being copied.
 //!
-//! Layer: memory for [`pfnfs_sim::plain`] over what a [`Media`] leaves; then the core's own operations, as the simulation's driver mounts them.
+//! Layer: memory for [`pfnfs_sim::plain`] over what a [`Media`] leaves; then the core's own operations. Plays the part of rust/fs.
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use crash_load::model::{Inode, Kind, Tree};
 use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, BLOCK};
 use pfnfs_core::meta::extent::{self, Extent};
-use pfnfs_core::meta::inode::{self, Live};
-use pfnfs_core::meta::{dir, walk, Volume};
-use pfnfs_sim::fs::driver::Driver;
+use pfnfs_core::meta::inode::{self, Live, Orphan};
+use pfnfs_core::meta::{dir, ops, walk, Open, Volume};
 use pfnfs_sim::plain::Plain;
 use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
 use store_log::{Media, Rest};
 
 type CoreResult<T = ()> = pfnfs_core::media::Result<T>;
@@ -144,8 +142,9 @@ impl<T> Said<T> for CoreResult<T> {
 pub fn tree(overlay: Overlay<'_>) -> Result<Tree> {
     let geometry = Geometry::read(&overlay).said("superblock")?;
     let machine = Plain::new(overlay, &geometry);
-    let volume = Driver::mount_at(&machine, geometry).said("mount")?.volume;
+    let volume = Volume::open(&machine, geometry, Open::ReadWrite).said("mount")?;
     let mounted = Mounted { volume };
+    mounted.orphans().said("orphans")?;
     mounted.check().said("check")?;
     let mut found = Tree::default();
     mounted.directory(mounted.volume.geometry().root(), "", &mut found)?;
@@ -153,10 +152,25 @@ pub fn tree(overlay: Overlay<'_>) -> Result<Tree> {
 }
 
 struct Mounted<'m, 'a> {
-    volume: Rc<Volume<&'m Plain<Overlay<'a>>>>,
+    volume: Volume<&'m Plain<Overlay<'a>>>,
 }
 
 impl Mounted<'_, '_> {
+    /// As a mount does.
+    fn orphans(&self) -> CoreResult {
+        let mut from = 0;
+        while let Some(ino) = self.volume.orphans(from)? {
+            let mut live = inode::load(&self.volume, ino, None)?;
+            match live.orphan() {
+                Orphan::Unlinked => drop(ops::evict(&self.volume, live)?),
+                Orphan::Truncating => drop(ops::finish_truncate(&self.volume, &mut live)?),
+                Orphan::None => return Err(Error::Corrupt { at: live.at(), why: "orphan bit without a mark" }),
+            }
+            from = ino + 1;
+        }
+        Ok(())
+    }
+
     fn check(&self) -> CoreResult {
         let mut blocks = vec![0; walk::Scratch::block_words(self.volume.geometry())];
         let mut links = vec![0; walk::Scratch::link_words(&self.volume)];
@@ -164,10 +178,7 @@ impl Mounted<'_, '_> {
         let mut scratch = walk::Scratch { blocks: &mut blocks, links: &mut links, keys: &mut keys };
         let found = walk::check(&self.volume, &mut scratch, &mut ())?;
         let space = self.volume.space();
-        // Orphans that wait to be freed count as free already.
-        let waiting = self.volume.backlog().waiting > 0;
-        let same = space.blocks - space.free == found.blocks && space.inodes - space.free_inodes == found.inodes;
-        if !waiting && !same {
+        if space.blocks - space.free != found.blocks || space.inodes - space.free_inodes != found.inodes {
             return Err(Error::Corrupt { at: 0, why: "what is free in DRAM and on the media" });
         }
         Ok(())
