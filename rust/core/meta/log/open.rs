@@ -35,7 +35,9 @@ impl<M: Machine> Volume<M> {
     pub fn open(machine: M, geometry: Geometry, how: Open) -> Result<Self> {
         // Who only reads what is there is not refused because some of it is lost, or half in place.
         Self::open_in_spite(machine, geometry, how, &mut |problem| match problem.error {
-            Error::Poison { .. } | Error::Corrupt { why: check::ORPHAN_UNUSED, .. } if how == Open::NoRecovery => Ok(()),
+            Error::Poison { .. } | Error::Corrupt { why: check::ORPHAN_UNUSED, .. } if how == Open::NoRecovery => {
+                Ok(())
+            }
             error => Err(error),
         })
     }
