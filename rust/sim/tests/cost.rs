@@ -10,7 +10,7 @@ use common::options;
 use pfnfs_core::media::{Result, BLOCK};
 use pfnfs_core::meta::machine::GONE_MAX;
 use pfnfs_core::meta::mkfs;
-use pfnfs_sim::plain::Memory;
+use pfnfs_sim::plain::{Memory, Plain};
 
 /// Lines stored into the log, other lines stored non-temporally, fences, and lines that ordinary stores changed. Checkpoints
 /// that fall into the long rows are in their fences, and so are the records that free what was evicted: one for 16 inodes.
@@ -38,8 +38,8 @@ rmdir and evict                              3      0       1      6
 ";
 
 struct Bench {
-    machine: &'static Fragile,
-    driver: Driver<&'static Fragile>,
+    machine: &'static Plain<Fragile>,
+    driver: Driver<&'static Plain<Fragile>>,
     table: String,
 }
 
@@ -47,7 +47,7 @@ impl Bench {
     fn new() -> Self {
         let memory = Memory::new(4 << 20);
         mkfs::format(&memory, &options(1, 65536, 4096)).unwrap();
-        let machine = Fragile::new(words(&memory), 1);
+        let machine = Fragile::machine(words(&memory));
         Bench {
             machine,
             driver: Driver::mount(machine).unwrap(),
@@ -56,10 +56,10 @@ impl Bench {
     }
 
     /// Counts an operation.
-    fn count(&mut self, what: &str, f: impl FnOnce(&mut Driver<&'static Fragile>) -> Result) -> Cost {
-        self.machine.take_cost();
+    fn count(&mut self, what: &str, f: impl FnOnce(&mut Driver<&'static Plain<Fragile>>) -> Result) -> Cost {
+        self.machine.memory.take_cost();
         f(&mut self.driver).unwrap();
-        let cost = self.machine.take_cost();
+        let cost = self.machine.memory.take_cost();
         let Cost { log, fresh, fences, dirty } = cost;
         self.table += &format!("{what:<40} {log:>5} {fresh:>6} {fences:>7} {dirty:>6}\n");
         cost
@@ -168,26 +168,26 @@ fn a_checkpoint_without_work_stores_nothing() {
     bench.driver.volume.reclaim().unwrap();
     bench.driver.volume.checkpoint().unwrap();
     assert!(bench.driver.volume.backlog().is_empty());
-    bench.machine.take_cost();
+    bench.machine.memory.take_cost();
     bench.driver.volume.reclaim().unwrap();
     bench.driver.volume.checkpoint().unwrap();
-    assert_eq!(bench.machine.take_cost(), Cost::default());
+    assert_eq!(bench.machine.memory.take_cost(), Cost::default());
 }
 
 /// Reads that a mount takes, of a closed volume with so many files.
 fn mount_reads(files: usize) -> u64 {
     let memory = Memory::new(8 << 20);
     mkfs::format(&memory, &options(1, 65536, 8192)).unwrap();
-    let machine = Fragile::new(words(&memory), 1);
+    let machine = Fragile::machine(words(&memory));
     let mut driver = Driver::mount(machine).unwrap();
     for index in 0..files {
         driver.apply(&Op::Create(ROOT, name(&format!("file-of-{index:04}")))).unwrap();
     }
     driver.volume.close().unwrap();
-    let image = machine.media.borrow().cut(pfnfs_sim::media::Cut::All, &mut pfnfs_sim::random::Random::new(1));
-    let machine = Fragile::new(image, 2);
+    let image = machine.memory.media.borrow().cut(pfnfs_sim::media::Cut::All, &mut pfnfs_sim::random::Random::new(1));
+    let machine = Fragile::machine(image);
     let _driver = Driver::mount(machine).unwrap();
-    machine.reads.get()
+    machine.memory.reads.get()
 }
 
 #[test]

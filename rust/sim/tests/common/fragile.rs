@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A machine of one CPU that counts what is stored, and keeps what a power cut would leave before each of its fences.
+//! Memory of one CPU that counts what is stored.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, Result};
-use pfnfs_core::meta::machine::*;
-use pfnfs_sim::media::{Cut, Media};
-use pfnfs_sim::plain::{Memory, State};
-use pfnfs_sim::random::Random;
+use pfnfs_sim::media::Media;
+use pfnfs_sim::plain::{Memory, Plain};
 
 /// What was stored since the last [`Fragile::take_cost`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,14 +25,9 @@ pub struct Fragile {
     pub media: RefCell<Media>,
     /// Reads so far: work that does not end shows here.
     pub reads: Cell<u64>,
-    state: State,
     log: std::ops::Range<u64>,
     lines: RefCell<BTreeSet<u64>>,
     cost: Cell<Cost>,
-    /// Images to keep at a fence.
-    pub cuts: Cell<usize>,
-    pub images: RefCell<Vec<Vec<u64>>>,
-    random: RefCell<Random>,
 }
 
 /// The image as memory that forgets nothing.
@@ -48,39 +41,22 @@ pub fn words(memory: &Memory) -> Vec<u64> {
 }
 
 impl Fragile {
-    /// For the life of the test.
-    pub fn new(image: Vec<u64>, seed: u64) -> &'static Self {
+    /// A machine for the volume in this image, for the life of the test.
+    pub fn machine(image: Vec<u64>) -> &'static Plain<Self> {
         let geometry = Geometry::read(&memory(&image)).unwrap();
-        Box::leak(Box::new(Self::with(image, &geometry, seed)))
-    }
-
-    pub fn with(image: Vec<u64>, geometry: &Geometry, seed: u64) -> Self {
-        let end = geometry.half_at(geometry.lanes(), 0);
-        Self {
+        let this = Self {
             media: RefCell::new(Media::new(image, 1)),
             reads: Cell::new(0),
-            state: State::new(geometry),
-            log: geometry.half_at(0, 0)..end,
+            log: geometry.half_at(0, 0)..geometry.half_at(geometry.lanes(), 0),
             lines: RefCell::default(),
             cost: Cell::default(),
-            cuts: Cell::new(0),
-            images: RefCell::default(),
-            random: RefCell::new(Random::new(seed)),
-        }
+        };
+        Box::leak(Box::new(Plain::new(this, &geometry)))
     }
 
     pub fn take_cost(&self) -> Cost {
         let dirty = std::mem::take(&mut *self.lines.borrow_mut()).len();
         Cost { dirty, ..self.cost.take() }
-    }
-
-    /// Keeps what cuts now would leave.
-    pub fn keep_images(&self) {
-        let (media, mut random) = (self.media.borrow(), self.random.borrow_mut());
-        let cuts = [Cut::All, Cut::Nothing, Cut::Some(128), Cut::Some(40), Cut::Some(220)];
-        for cut in cuts.into_iter().take(self.cuts.get()) {
-            self.images.borrow_mut().push(media.cut(cut, &mut random));
-        }
     }
 
     fn range(&self, at: u64, len: usize) -> Result<usize> {
@@ -93,7 +69,7 @@ impl Fragile {
     }
 }
 
-impl Pmem for &Fragile {
+impl Pmem for Fragile {
     fn size(&self) -> u64 {
         self.media.borrow().len() as u64
     }
@@ -108,7 +84,7 @@ impl Pmem for &Fragile {
     }
 }
 
-impl PmemMut for &Fragile {
+impl PmemMut for Fragile {
     fn store(&self, at: u64, bytes: &[u8]) -> Result {
         self.touch(at, bytes.len() as u64);
         let at = self.range(at, bytes.len())?;
@@ -143,7 +119,6 @@ impl PmemMut for &Fragile {
     }
 
     fn fence(&self) {
-        self.keep_images();
         let mut cost = self.cost.get();
         cost.fences += 1;
         self.cost.set(cost);
@@ -166,63 +141,5 @@ impl PmemMut for &Fragile {
             self.media.borrow_mut().change(0, word, |old| old & !(1 << (bit % 64)));
         }
         Ok(())
-    }
-}
-
-impl Machine for &Fragile {
-    fn cpu(&self) -> u32 {
-        0
-    }
-
-    fn lane<R>(&self, lane: u32, f: impl FnOnce(&mut Lane) -> R) -> R {
-        f(&mut self.state.lanes[lane as usize].borrow_mut())
-    }
-
-    fn checkpoint<R>(&self, f: impl FnOnce(&mut Checkpoint) -> R) -> R {
-        f(&mut self.state.checkpoint.borrow_mut())
-    }
-
-    fn table<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _guard = self.state.table.borrow_mut();
-        f()
-    }
-
-    fn gone<R>(&self, f: impl FnOnce(&mut Gone) -> R) -> R {
-        f(&mut self.state.gone.borrow_mut())
-    }
-
-    fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {
-        let mut group = self.state.groups[group as usize].borrow_mut();
-        let (bits, state) = &mut *group;
-        f(GroupMut { bits, state })
-    }
-
-    fn limbo<R>(&self, f: impl FnOnce(LimboMut<'_>) -> R) -> R {
-        let mut limbo = self.state.limbo.borrow_mut();
-        let (list, state) = &mut *limbo;
-        f(LimboMut { list, state })
-    }
-
-    fn inodes<R>(&self, f: impl FnOnce(InodesMut<'_>) -> R) -> R {
-        let mut inodes = self.state.inodes.borrow_mut();
-        let (bits, chunks, state) = &mut *inodes;
-        f(InodesMut { bits, chunks, state })
-    }
-
-    fn draw(&self) -> u64 {
-        self.state.drawn.set(self.state.drawn.get() + 1);
-        self.state.drawn.get()
-    }
-
-    fn drawn(&self) -> u64 {
-        self.state.drawn.get()
-    }
-
-    fn set_drawn(&self, seq: u64) {
-        self.state.drawn.set(seq);
-    }
-
-    fn random(&self) -> u64 {
-        self.random.borrow_mut().word()
     }
 }
