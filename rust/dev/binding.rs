@@ -94,6 +94,8 @@ pub(crate) fn attach(found: Found<'_>) -> Result<KBox<Binding>> {
     Ok(binding)
 }
 
+/// What a platform reports later.
+#[cfg(CONFIG_LIBNVDIMM)]
 impl Binding {
     /// The record of failed pages.
     pub(super) fn poison(&self) -> &Poison {

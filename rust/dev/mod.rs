@@ -2,7 +2,7 @@
 
 //! Layer: dev. Persistent memory devices pfnfs0, pfnfs1, ...: who has one, what it can do, and how it goes away.
 //!
-//! A backend (`nd`, `phys`) finds memory and calls [`attach`]; the memory is mapped, becomes a `dax_device` with a node
+//! A backend (`nd`, `nfit`, `phys`) finds memory and calls [`attach`]; the memory is mapped, becomes a `dax_device` with a node
 //! and sysfs attributes, and is listed in `registry`. A file system gets a device with [`find`] and [`Claimed::mount`] and hands in a
 //! [`Holder`], which is told of failing memory and of removal. This layer knows no file system.
 //!
@@ -15,6 +15,8 @@ mod binding;
 mod foreign;
 #[cfg(CONFIG_LIBNVDIMM)]
 mod nd;
+#[cfg(all(CONFIG_ACPI, not(CONFIG_LIBNVDIMM)))]
+mod nfit;
 mod node;
 mod phys;
 pub(crate) mod registry;
@@ -227,11 +229,15 @@ pub(crate) struct Layer {
     _phys: Option<phys::Phys>,
     #[cfg(CONFIG_LIBNVDIMM)]
     _nd: nd::Registration,
+    #[cfg(all(CONFIG_ACPI, not(CONFIG_LIBNVDIMM)))]
+    _nfit: nfit::Nfit,
     _registry: registry::Registry,
 }
 
 impl Layer {
-    /// Makes devices of all free namespaces, and of the memory at `phys` if `size` is not 0.
+    /// Makes devices of all free namespaces (without libnvdimm: of all ranges in the firmware's table), and of the memory at
+    /// `phys` if `size` is not 0.
+    #[cfg_attr(not(CONFIG_LIBNVDIMM), expect(unused_variables, reason = "whose driver it would be"))]
     pub(crate) fn new(module: &'static ThisModule, phys: u64, size: u64) -> Result<Self> {
         let registry = registry::Registry::new()?;
         let phys = phys::Phys::new(phys, size)?;
@@ -239,6 +245,8 @@ impl Layer {
             _phys: phys,
             #[cfg(CONFIG_LIBNVDIMM)]
             _nd: nd::Registration::new(module)?,
+            #[cfg(all(CONFIG_ACPI, not(CONFIG_LIBNVDIMM)))]
+            _nfit: nfit::Nfit::new()?,
             _registry: registry,
         })
     }

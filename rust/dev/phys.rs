@@ -60,7 +60,7 @@ impl Phys {
 }
 
 /// No queues that we know of.
-struct Plain;
+pub(super) struct Plain;
 
 impl Backend for Plain {
     fn deep_flush(&self, _: &ReadGuard<'_>) -> Result {

@@ -71,6 +71,7 @@ impl Slot {
         )
     }
 
+    #[cfg(CONFIG_LIBNVDIMM)]
     pub(super) fn poison(&self) -> &Poison {
         &self.poison
     }

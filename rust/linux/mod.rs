@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(all(CONFIG_ACPI, not(CONFIG_LIBNVDIMM)))]
+pub(crate) mod acpi;
 pub(crate) mod bindings;
 pub(crate) mod cdev;
 pub(crate) mod dax;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <acpi/acpi_numa.h>
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/huge_mm.h>
@@ -85,6 +86,11 @@ bool pfnfs_test_clear_hwpoison(unsigned long pfn)
 int pfnfs_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);
+}
+
+int pfnfs_pxm_to_node(int domain)
+{
+	return pxm_to_node(domain);
 }
 
 /* --- vfs --- */

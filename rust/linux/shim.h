@@ -32,6 +32,7 @@ struct resource;
 struct device;
 struct resource *pfnfs_namespace_resource(struct nd_namespace_common *ndns);
 int pfnfs_dev_to_node(struct device *dev);
+int pfnfs_pxm_to_node(int domain);
 bool pfnfs_test_clear_hwpoison(unsigned long pfn);
 
 /* --- vfs --- */

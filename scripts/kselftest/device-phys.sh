@@ -32,11 +32,7 @@ dmesg -c >/dev/null
 check "reserved memory is taken" with $phys $size
 is "its size" $size "$(cat /sys/class/pfnfs/pfnfs0/size)"
 is "its persistence domain" unknown "$(cat /sys/class/pfnfs/pfnfs0/persistence_domain)"
-if [ "$KERNEL" = noblock ]; then
-	ktap_test_skip "the NVDIMM comes second"           # that is libnvdimm's to find
-else
-	check "the NVDIMM comes second" test -c /dev/pfnfs1
-fi
+check "the NVDIMM comes second" test -c /dev/pfnfs1
 seq 1 20000 | head -c 65536 >/tmp/data
 check "write" dd if=/tmp/data of=/dev/pfnfs0 bs=4k seek=2 conv=notrunc,fsync
 check "unloads" rmmod pfnfs
