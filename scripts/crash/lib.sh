@@ -31,6 +31,11 @@ cut_tool() {
 	RUST_BACKTRACE=0 "$trace/store-cut" "$command" --start "$dir/start.img" --log "$dir/log" "$@"
 }
 
+# bad_log FILE: what a kernel log must not have, as a failure.
+bad_log() {
+	sed -n '/cut here\|WARNING: \|BUG: \|Oops\|panicked\|general protection\|blocked for more/s/^/not ok kernel log: /p' "$1"
+}
+
 # KTAP on standard output.
 tests=0 failed=0
 ok() { # ok NAME [DETAIL]: counts a success

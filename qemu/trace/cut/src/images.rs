@@ -16,7 +16,7 @@ use store_log::Rest;
 const PAGE: usize = 4096;
 
 /// Writes `image` with holes for zero pages.
-fn write(path: &Path, image: &[u8]) -> Result<()> {
+pub fn write(path: &Path, image: &[u8]) -> Result<()> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     file.set_len(image.len() as u64)?;
     for (n, page) in image.chunks(PAGE).enumerate() {

@@ -7,10 +7,14 @@
 mod cost;
 mod images;
 mod input;
+mod journal;
 mod plan;
 mod proof;
 mod replay;
 mod returns;
+mod suite;
+mod symbols;
+mod volume;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -101,6 +105,8 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Checks many workloads: what a cut before each fence leaves, and that all a call stored is durable when it returns
+    Suite(suite::Arguments),
     /// Prints what each operation between markers cost
     Cost {
         #[arg(long)]
@@ -113,6 +119,7 @@ fn main() -> Result<()> {
         Command::Replay { source, end } => replay::run(&source, &end),
         Command::Cut { source, point, rest, out } => images::one(&source, point, rest, &out),
         Command::Images { source, out, count, seed } => images::many(&source, &out, count, seed),
+        Command::Suite(arguments) => suite::run(&arguments),
         Command::Proof { source } => proof::run(&source),
         Command::Returns { source, all } => returns::run(&source, all),
         Command::Cost { log } => cost::run(&log),

@@ -12,12 +12,12 @@ use anyhow::{bail, Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Appends up to this size are one record, hence all or nothing.
-const ATOMIC: usize = 4096;
+/// A write that grows a file does so by one record for each piece, and pieces end with blocks: within one block it is all or nothing.
+const BLOCK: usize = 4096;
 
 /// Which of the allowed states was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+pub enum Found {
     Before,
     After,
     Torn,
@@ -53,7 +53,7 @@ fn go_on(dir: &Path, seed: u64, at: u64, further: u64) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::empty());
     for (number, (mut tree, step)) in (1..=at + further).zip(Plan::new(seed)) {
         if number > at {
-            run::one(dir, &step, &Markers { number, root: None })
+            run::one(dir, &step, &Markers { number, who: 0, root: None })
                 .with_context(|| format!("step {number}, {step:?}"))?;
             tree.apply(&step);
             expected = Some(tree);
@@ -66,7 +66,7 @@ fn go_on(dir: &Path, seed: u64, at: u64, further: u64) -> Result<()> {
 }
 
 /// Equal but for inode numbers, which must only agree on what is one file, and times that nobody set.
-fn same(expected: &Tree, real: &Tree) -> Result<()> {
+pub fn same(expected: &Tree, real: &Tree) -> Result<()> {
     for path in expected.names.keys() {
         if !real.names.contains_key(path) {
             bail!("{path} is missing");
@@ -121,7 +121,7 @@ fn content(expected: &[u8], real: &[u8]) -> Result<()> {
 }
 
 /// The state may be that before `step`, that after it, or a torn one that the step allows.
-fn in_flight(before: &Tree, step: &Step, real: &Tree) -> Result<Found> {
+pub fn in_flight(before: &Tree, step: &Step, real: &Tree) -> Result<Found> {
     let mut after = before.clone();
     after.apply(step);
     let Err(not_before) = same(before, real) else {
@@ -141,8 +141,10 @@ fn in_flight(before: &Tree, step: &Step, real: &Tree) -> Result<Found> {
 
 /// Checks a step that may be torn; `None` for others. Everything but the one file must be as before.
 fn torn(before: &Tree, after: &Tree, step: &Step, real: &Tree) -> Option<Result<()>> {
-    let (Step::Write { path, at, len, .. } | Step::Store { path, at, len, .. } | Step::Persist { path, at, len, .. }) =
-        step
+    let (Step::Write { path, at, len, .. }
+    | Step::Faulty { path, at, good: len, .. }
+    | Step::Store { path, at, len, .. }
+    | Step::Persist { path, at, len, .. }) = step
     else {
         return match step {
             Step::Preallocate { path, len } => Some(patched(before, path, real, |old, seen| {
@@ -162,8 +164,9 @@ fn torn(before: &Tree, after: &Tree, step: &Step, real: &Tree) -> Option<Result<
         if seen.len() < old.len() || seen.len() > new.len() {
             bail!("{} bytes, neither {} nor {} nor between", seen.len(), old.len(), new.len());
         }
-        if grows && *len <= ATOMIC && seen.len() != new.len() {
-            bail!("a small append is there in part, {} bytes", seen.len());
+        let whole = seen.len() == new.len() || seen.len() % BLOCK == 0 || matches!(step, Step::Faulty { .. });
+        if grows && !whole {
+            bail!("an append is there in part, {} bytes, which do not end with a block", seen.len());
         }
         let range = *at..*at + *len;
         let wrong = seen.iter().enumerate().position(|(n, byte)| {

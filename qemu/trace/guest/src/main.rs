@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! crash-load: a workload whose every step is known, and the check of what a power cut left of it.
+//! crash-load: the workloads of the library, as commands.
 //!
-//! Layer: command line; runs in the guest, statically linked. [`step`] draws the steps from a seed, [`model`] says what they do to a tree,
-//! [`run`] does them to a real one between markers for the store trace, [`observe`] reads a tree back, and [`check`] compares.
-#![deny(unsafe_op_in_unsafe_fn)]
-
-mod check;
-mod mark;
-mod model;
-mod observe;
-mod persist;
-mod run;
-mod step;
+//! Layer: command line; runs in the guest, statically linked.
+#![forbid(unsafe_code)]
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use crash_load::{check, run, step, suite};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -52,6 +44,29 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         further: u64,
     },
+    /// Does the workloads FIRST to LAST in DIR, each in a directory and by processes of its own, with markers
+    Suite {
+        dir: PathBuf,
+        #[arg(long)]
+        first: u64,
+        #[arg(long)]
+        last: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// One process of a workload; started by `suite`
+    #[command(hide = true)]
+    Process { dir: PathBuf, number: u64, process: u64, seed: u64 },
+    /// Compares DIR with what the processes of a workload had done
+    CheckSuite {
+        dir: PathBuf,
+        /// As store-cut lists it
+        state: suite::State,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Prints the functions that store to persistent memory, and tells the store trace about tasks
+    Symbols,
     /// Prints the steps
     List {
         #[arg(long)]
@@ -68,6 +83,10 @@ fn main() -> Result<()> {
             println!("{}", check::all(&dir, done, begun, seed, further)?);
             Ok(())
         }
+        Command::Suite { dir, first, last, seed } => suite::run::all(&dir, first..=last, seed),
+        Command::Process { dir, number, process, seed } => suite::run::process(&dir, number, process, seed),
+        Command::CheckSuite { dir, state, seed } => suite::check(&dir, &state, seed),
+        Command::Symbols => suite::symbols::print(),
         Command::List { steps, seed } => {
             for (number, (_, step)) in step::Plan::new(seed).take(steps as usize).enumerate() {
                 println!("{} {step:?}", number + 1);

@@ -106,8 +106,9 @@ impl Tree {
             Step::Create { path, mode } => self.add(path, Kind::File(Rc::default()), Some(*mode)),
             Step::Mkdir { path, mode } => self.add(path, Kind::Dir, Some(*mode)),
             Step::Symlink { path, target } => self.add(path, Kind::Symlink(target.clone()), None),
-            Step::Nameless { .. } | Step::Sync => {}
+            Step::Nameless { .. } | Step::Sync | Step::Fsync { .. } | Step::Faulty { done: 0, .. } => {}
             Step::Write { path, at, len, pattern }
+            | Step::Faulty { path, at, done: len, pattern, .. }
             | Step::Store { path, at, len, pattern }
             | Step::Persist { path, at, len, pattern } => {
                 self.edit(path, |content| {

@@ -26,6 +26,18 @@ pub enum Step {
         len: usize,
         pattern: u64,
     },
+    /// One write whose buffer ends after `good` bytes (EFAULT); `done` of them were written.
+    Faulty {
+        path: String,
+        at: usize,
+        good: usize,
+        pattern: u64,
+        done: usize,
+    },
+    /// fsync, when all is durable already.
+    Fsync {
+        path: String,
+    },
     /// By a shared mapping, then msync.
     Store {
         path: String,
@@ -116,19 +128,110 @@ pub fn bytes(pattern: u64, at: usize, len: usize) -> Vec<u8> {
 }
 
 const MOST_NAMES: usize = 100;
-const LONGEST_FILE: usize = 300_000;
 const PAGE: usize = 4096;
 
-/// Yields each step with the tree after it.
+/// What a step is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    Create,
+    Mkdir,
+    Symlink,
+    Link,
+    /// At the end: small, of one block, of many.
+    Append,
+    /// Over old data, and over the end.
+    Overwrite,
+    /// Behind a hole.
+    Sparse,
+    Faulty,
+    Store,
+    Persist,
+    Cut,
+    Extend,
+    Preallocate,
+    /// To a new name, often in another directory.
+    Rename,
+    /// Over a file or an empty directory.
+    Replace,
+    Chmod,
+    Touch,
+    Nameless,
+    Fsync,
+    Sync,
+    Unlink,
+    Rmdir,
+}
+
+/// How often each is drawn, in a mixed plan.
+pub const DRAWS: [(Draw, usize); 22] = [
+    (Draw::Create, 14),
+    (Draw::Mkdir, 6),
+    (Draw::Symlink, 2),
+    (Draw::Link, 4),
+    (Draw::Append, 10),
+    (Draw::Overwrite, 4),
+    (Draw::Sparse, 3),
+    (Draw::Faulty, 2),
+    (Draw::Store, 3),
+    (Draw::Persist, 3),
+    (Draw::Cut, 3),
+    (Draw::Extend, 2),
+    (Draw::Preallocate, 2),
+    (Draw::Rename, 5),
+    (Draw::Replace, 4),
+    (Draw::Chmod, 2),
+    (Draw::Touch, 2),
+    (Draw::Nameless, 1),
+    (Draw::Fsync, 1),
+    (Draw::Sync, 2),
+    (Draw::Unlink, 5),
+    (Draw::Rmdir, 3),
+];
+
+/// What a plan is about.
+#[derive(Clone, Debug)]
+pub struct Theme {
+    /// Put before every name at the top.
+    pub prefix: String,
+    /// Drawn at every other step where possible. Without it, no step is drawn whose outcome only the kernel knows.
+    pub focus: Option<Draw>,
+    /// Bytes of the longest file.
+    pub longest: usize,
+}
+
+/// Yields each step with the tree before it.
 pub struct Plan {
     dice: Dice,
     tree: Tree,
     names: u64,
+    steps: u64,
+    theme: Theme,
+    /// The step that was yielded last: not yet in the tree, as its outcome may depend on the kernel.
+    last: Option<Step>,
 }
 
 impl Plan {
     pub fn new(seed: u64) -> Self {
-        Plan { dice: Dice::new(seed), tree: Tree::default(), names: 0 }
+        Plan::of(seed, Theme { prefix: String::new(), focus: None, longest: 300_000 })
+    }
+
+    pub fn of(seed: u64, theme: Theme) -> Self {
+        Plan { dice: Dice::new(seed), tree: Tree::default(), names: 0, steps: 0, theme, last: None }
+    }
+
+    /// The last step wrote so many bytes.
+    pub fn wrote(&mut self, bytes: usize) {
+        if let Some(Step::Faulty { done, .. }) = &mut self.last {
+            *done = bytes;
+        }
+    }
+
+    /// The tree after the last step.
+    pub fn after(&mut self) -> &Tree {
+        if let Some(step) = self.last.take() {
+            self.tree.apply(&step);
+        }
+        &self.tree
     }
 
     /// A fresh path in some directory; names of 1 to 200 bytes.
@@ -142,9 +245,10 @@ impl Plan {
         };
         let dirs = self.tree.paths(|i| i.kind == Kind::Dir);
         let shallow: Vec<&str> = dirs.into_iter().filter(|p| p.matches('/').count() < 5 && p.len() < 900).collect();
+        let top = format!("{}{name}{long}", self.theme.prefix);
         match self.dice.below(3) {
-            0 => format!("{name}{long}"),
-            _ => self.dice.pick(&shallow).map_or(name.clone(), |dir| format!("{dir}/{name}{long}")),
+            0 => top,
+            _ => self.dice.pick(&shallow).map_or(top, |dir| format!("{dir}/{name}{long}")),
         }
     }
 
@@ -158,55 +262,61 @@ impl Plan {
         self.dice.pick(&all).map(str::to_owned)
     }
 
-    fn write(&mut self) -> Option<Step> {
+    fn write(&mut self, draw: Draw) -> Option<Step> {
         let path = self.file()?;
         let size = self.tree.content(&path)?.len();
         let pattern = self.dice.next();
         let small = 1 + self.dice.below(1500);
-        let (at, len) = match self.dice.below(8) {
-            // Appends: small, of one block, of many.
-            0..=2 => (size, small),
-            3 => (size, PAGE),
-            4 => (size, 1 + self.dice.below(150_000)),
-            // Over old data, and over the end.
-            5 => (self.dice.below(size), small),
-            6 => (self.dice.below(size), 1 + self.dice.below(20_000)),
-            // Behind a hole.
+        let large = 1 + self.dice.below(self.theme.longest / 2);
+        let (at, len) = match (draw, self.dice.below(4)) {
+            (Draw::Append, 0 | 1) => (size, small),
+            (Draw::Append, 2) => (size, PAGE),
+            (Draw::Append, _) => (size, large),
+            (Draw::Overwrite, 0 | 1) => (self.dice.below(size), small),
+            (Draw::Overwrite, _) => (self.dice.below(size), large.min(20_000)),
+            (Draw::Faulty, _) => (self.dice.below(size + PAGE), 1 + self.dice.below(3 * PAGE)),
             _ => (size + self.dice.below(3 * PAGE), small),
         };
-        (at + len <= LONGEST_FILE).then_some(Step::Write { path, at, len, pattern })
+        let step = match draw {
+            Draw::Faulty => Step::Faulty { path, at, good: len, pattern, done: len },
+            _ => Step::Write { path, at, len, pattern },
+        };
+        (at + len <= self.theme.longest).then_some(step)
     }
 
-    fn store(&mut self) -> Option<Step> {
+    fn store(&mut self, draw: Draw) -> Option<Step> {
         let path = self.file()?;
         let size = self.tree.content(&path)?.len();
         let pattern = self.dice.next();
         let at = self.dice.below(size);
         let len = (1 + self.dice.below(3 * PAGE)).min(size.checked_sub(at)?);
-        let step = match self.dice.below(2) {
-            0 => Step::Store { path, at, len, pattern },
+        let step = match draw {
+            Draw::Store => Step::Store { path, at, len, pattern },
             _ => Step::Persist { path, at, len, pattern },
         };
         (len > 0).then_some(step)
     }
 
-    fn resize(&mut self) -> Option<Step> {
+    fn resize(&mut self, draw: Draw) -> Option<Step> {
         let path = self.file()?;
         let size = self.tree.content(&path)?.len();
-        match self.dice.below(4) {
-            0 => Some(Step::Preallocate { path, len: (size + self.dice.below(8 * PAGE) + 1).min(LONGEST_FILE) }),
-            1 => Some(Step::Truncate { path, len: (size + self.dice.below(3 * PAGE)).min(LONGEST_FILE) }),
-            2 => Some(Step::Truncate { path, len: 0 }),
+        let longest = self.theme.longest;
+        match (draw, self.dice.below(3)) {
+            (Draw::Preallocate, _) => {
+                Some(Step::Preallocate { path, len: (size + self.dice.below(8 * PAGE) + 1).min(longest) })
+            }
+            (Draw::Extend, _) => Some(Step::Truncate { path, len: (size + self.dice.below(3 * PAGE)).min(longest) }),
+            (_, 0) => Some(Step::Truncate { path, len: 0 }),
             _ => Some(Step::Truncate { path, len: self.dice.below(size) }),
         }
     }
 
-    fn rename(&mut self) -> Option<Step> {
+    fn rename(&mut self, draw: Draw) -> Option<Step> {
         let from = self.any()?;
         let inside = format!("{from}/");
         let is_dir = self.tree.get(&from)?.kind == Kind::Dir;
-        let to = match self.dice.below(2) {
-            0 => self.fresh(),
+        let to = match draw {
+            Draw::Rename => self.fresh(),
             _ if is_dir => {
                 let dirs = self.tree.paths(|i| i.kind == Kind::Dir);
                 let empty: Vec<&str> = dirs.into_iter().filter(|p| self.tree.is_empty_dir(p)).collect();
@@ -220,45 +330,67 @@ impl Plan {
         (!same && !replaces_parent && !to.starts_with(&inside)).then_some(Step::Rename { from, to })
     }
 
-    fn remove(&mut self) -> Option<Step> {
-        let path = self.any()?;
-        match self.tree.get(&path)?.kind {
-            Kind::Dir => self.tree.is_empty_dir(&path).then_some(Step::Rmdir { path }),
-            _ => Some(Step::Unlink { path }),
+    fn remove(&mut self, draw: Draw) -> Option<Step> {
+        let dirs = draw == Draw::Rmdir;
+        let all = self.tree.paths(|i| (i.kind == Kind::Dir) == dirs);
+        let path = self.dice.pick(&all)?.to_owned();
+        match dirs {
+            true => self.tree.is_empty_dir(&path).then_some(Step::Rmdir { path }),
+            false => Some(Step::Unlink { path }),
         }
     }
 
-    fn attribute(&mut self) -> Option<Step> {
+    fn attribute(&mut self, draw: Draw) -> Option<Step> {
         let path = self.any()?;
-        let inode = self.tree.get(&path)?;
-        match (self.dice.below(2), &inode.kind) {
+        match (draw, &self.tree.get(&path)?.kind) {
             (_, Kind::Symlink(_)) => None,
-            (0, _) => Some(Step::Chmod { path, mode: 0o700 | self.dice.below(0o100) as u32 }),
+            (Draw::Chmod, _) => Some(Step::Chmod { path, mode: 0o700 | self.dice.below(0o100) as u32 }),
             (_, Kind::File(_)) => Some(Step::Touch { path, mtime: self.dice.next() % 4_000_000_000_000_000_000 }),
             _ => None,
         }
     }
 
+    fn choose(&mut self) -> Draw {
+        match self.theme.focus {
+            Some(draw) if self.steps % 2 > 0 && self.dice.below(4) > 0 => return draw,
+            _ => {}
+        }
+        let mut left = self.dice.below(DRAWS.iter().map(|(_, weight)| weight).sum());
+        let found = DRAWS.iter().find(|(_, weight)| {
+            let here = left < *weight;
+            left = left.saturating_sub(*weight);
+            here
+        });
+        match found.map_or(Draw::Create, |(draw, _)| *draw) {
+            Draw::Faulty if self.theme.focus.is_none() => Draw::Append,
+            draw => draw,
+        }
+    }
+
     fn draw(&mut self) -> Option<Step> {
-        let full = self.tree.names.len() >= MOST_NAMES;
-        match self.dice.below(40) {
-            0..=6 if !full => Some(Step::Create { path: self.fresh(), mode: 0o600 | self.dice.below(0o100) as u32 }),
-            7..=9 if !full => Some(Step::Mkdir { path: self.fresh(), mode: 0o700 | self.dice.below(0o100) as u32 }),
-            10 if !full => {
+        let draw = self.choose();
+        if self.tree.names.len() >= MOST_NAMES
+            && matches!(draw, Draw::Create | Draw::Mkdir | Draw::Symlink | Draw::Link)
+        {
+            return None;
+        }
+        match draw {
+            Draw::Create => Some(Step::Create { path: self.fresh(), mode: 0o600 | self.dice.below(0o100) as u32 }),
+            Draw::Mkdir => Some(Step::Mkdir { path: self.fresh(), mode: 0o700 | self.dice.below(0o100) as u32 }),
+            Draw::Symlink => {
                 let target = "t".repeat(1 + self.dice.below(300));
                 Some(Step::Symlink { path: self.fresh(), target })
             }
-            11 | 12 if !full => Some(Step::Link { from: self.file()?, to: self.fresh() }),
-            13..=22 => self.write(),
-            23..=25 => self.store(),
-            26..=28 => self.resize(),
-            29..=32 => self.rename(),
-            33 | 34 => self.attribute(),
-            36 => Some(Step::Sync),
-            35 if self.dice.below(3) == 0 => {
-                Some(Step::Nameless { len: 1 + self.dice.below(30_000), pattern: self.dice.next() })
-            }
-            _ => self.remove(),
+            Draw::Link => Some(Step::Link { from: self.file()?, to: self.fresh() }),
+            Draw::Append | Draw::Overwrite | Draw::Sparse | Draw::Faulty => self.write(draw),
+            Draw::Store | Draw::Persist => self.store(draw),
+            Draw::Cut | Draw::Extend | Draw::Preallocate => self.resize(draw),
+            Draw::Rename | Draw::Replace => self.rename(draw),
+            Draw::Chmod | Draw::Touch => self.attribute(draw),
+            Draw::Nameless => Some(Step::Nameless { len: 1 + self.dice.below(30_000), pattern: self.dice.next() }),
+            Draw::Fsync => Some(Step::Fsync { path: self.file()? }),
+            Draw::Sync => Some(Step::Sync),
+            Draw::Unlink | Draw::Rmdir => self.remove(draw),
         }
     }
 }
@@ -268,10 +400,11 @@ impl Iterator for Plan {
 
     /// The tree before the step, and the step. Never ends.
     fn next(&mut self) -> Option<Self::Item> {
+        let before = self.after().clone();
         loop {
             if let Some(step) = self.draw() {
-                let before = self.tree.clone();
-                self.tree.apply(&step);
+                self.steps += 1;
+                self.last = Some(step.clone());
                 return Some((before, step));
             }
         }
@@ -294,7 +427,24 @@ mod tests {
     fn every_kind_of_step_comes_soon() {
         let kinds: BTreeSet<String> =
             Plan::new(1).take(300).map(|(_, s)| format!("{s:?}").split(' ').next().unwrap_or("").to_owned()).collect();
-        assert_eq!(kinds.len(), 16, "{kinds:?}");
+        assert_eq!(kinds.len(), 17, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_theme_comes_often_and_names_have_its_prefix() {
+        let theme = Theme { prefix: "p3-".into(), focus: Some(Draw::Faulty), longest: 40_000 };
+        let mut plan = Plan::of(5, theme);
+        let faulty = plan.by_ref().take(60).filter(|(_, s)| matches!(s, Step::Faulty { .. })).count();
+        assert!(faulty > 10, "{faulty}");
+        assert!(plan.after().names.keys().all(|path| path.starts_with("p3-")));
+    }
+
+    #[test]
+    fn a_write_that_fails_midway_counts_as_far_as_it_came() {
+        let mut plan = Plan::of(5, Theme { prefix: String::new(), focus: Some(Draw::Faulty), longest: 40_000 });
+        let (before, step) = plan.by_ref().find(|(_, s)| matches!(s, Step::Faulty { .. })).unwrap();
+        plan.wrote(0);
+        assert_eq!(plan.after(), &before, "{step:?}");
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub enum StoreKind {
     Locked,
 }
 
+/// The marker whose first argument is the address of the kernel's per-CPU variable `current_task`.
+pub const TASK_MARK: u64 = 3;
+
 /// One store of 1 to 16 bytes that crosses no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Store {
@@ -66,6 +69,11 @@ pub struct Mark {
 pub enum Event {
     /// The events that follow are those of this vCPU.
     Cpu(u32),
+    /// The stores that follow are those of this instruction: its virtual address.
+    Site(u64),
+    /// The events that follow are those of this task: where its `task_struct` lies. Told once the guest has said where the kernel keeps
+    /// that ([`TASK_MARK`]).
+    Task(u64),
     Store(Store),
     /// `at` is the start of a line.
     Flush {

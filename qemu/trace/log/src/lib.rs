@@ -9,8 +9,8 @@ pub mod event;
 pub mod media;
 pub mod stream;
 
-pub use event::{Event, Fence, Flush, Mark, Store, StoreKind};
-pub use media::{Domain, Media, Rest};
+pub use event::{Event, Fence, Flush, Mark, Store, StoreKind, TASK_MARK};
+pub use media::{Domain, Media, Open, Rest};
 pub use stream::{Decoder, Encoder, Header};
 
 /// Bytes of a cache line.

@@ -45,6 +45,20 @@ struct Piece {
     off: u8,
     len: u8,
     bytes: [u8; 8],
+    /// As [`Media::tag`] was then.
+    tag: u32,
+}
+
+/// A part of a store, within one aligned word, that nothing has made safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Offset on the media.
+    pub at: u64,
+    pub len: u8,
+    /// The first `len` bytes are what was stored.
+    pub bytes: [u8; 8],
+    /// What [`Media::tag`] was when it was stored.
+    pub tag: u32,
 }
 
 #[derive(Default, Debug)]
@@ -80,13 +94,16 @@ pub struct Media {
     lines: BTreeMap<u64, Line>,
     cpus: Vec<Cpu>,
     cpu: usize,
+    /// Kept with each store that follows, for whoever asks what is [`Open`].
+    pub tag: u32,
     pub totals: Totals,
 }
 
 impl Media {
     /// `image` is the content at the start of the log.
     pub fn new(image: Vec<u8>, domain: Domain) -> Self {
-        Media { domain, image, lines: BTreeMap::new(), cpus: vec![Cpu::default()], cpu: 0, totals: Totals::default() }
+        let (lines, cpus) = (BTreeMap::new(), vec![Cpu::default()]);
+        Media { domain, image, lines, cpus, cpu: 0, tag: 0, totals: Totals::default() }
     }
 
     /// Lines that hold something not safe.
@@ -127,7 +144,7 @@ impl Media {
                 }
             }
             Event::Lost { .. } => self.totals.lost += 1,
-            Event::Mark(_) | Event::End => {}
+            Event::Site(_) | Event::Task(_) | Event::Mark(_) | Event::End => {}
         }
         true
     }
@@ -150,7 +167,7 @@ impl Media {
             let (head, tail) = rest.split_at(len);
             let mut bytes = [0; 8];
             bytes[..len].copy_from_slice(head);
-            let piece = Piece { nt, safe: false, off: (at % LINE) as u8, len: len as u8, bytes };
+            let piece = Piece { nt, safe: false, off: (at % LINE) as u8, len: len as u8, bytes, tag: self.tag };
             let line = self.lines.entry(at / LINE).or_default();
             line.pieces.push_back(piece);
             let number = line.first + line.pieces.len() as u64 - 1;
@@ -202,12 +219,36 @@ impl Media {
         }
     }
 
+    /// What is safe.
+    pub fn safe(&self) -> &[u8] {
+        &self.image
+    }
+
+    /// What is not safe.
+    pub fn open(&self) -> impl Iterator<Item = Open> + '_ {
+        self.lines.iter().flat_map(|(line, held)| {
+            let at = move |p: &Piece| line * LINE + u64::from(p.off);
+            let open = held.pieces.iter().filter(|p| !p.safe);
+            open.map(move |p| Open { at: at(p), len: p.len, bytes: p.bytes, tag: p.tag })
+        })
+    }
+
+    /// The lines that a cut at this moment may leave other than [`Media::safe`] has them, as it leaves them: offset and content.
+    pub fn left(&self, rest: Rest) -> impl Iterator<Item = (u64, [u8; LINE as usize])> + '_ {
+        self.lines.iter().map(move |(&at, line)| {
+            let start = (at * LINE) as usize;
+            let mut content = [0; LINE as usize];
+            content.copy_from_slice(&self.image[start..start + LINE as usize]);
+            leave(&mut content, line, rest, at);
+            (at * LINE, content)
+        })
+    }
+
     /// The image as a cut at this moment leaves it.
     pub fn cut(&self, rest: Rest) -> Vec<u8> {
         let mut image = self.image.clone();
-        for (&at, line) in &self.lines {
-            let start = (at * LINE) as usize;
-            leave(&mut image[start..start + LINE as usize], line, rest, at);
+        for (at, line) in self.left(rest) {
+            image[at as usize..at as usize + LINE as usize].copy_from_slice(&line);
         }
         image
     }

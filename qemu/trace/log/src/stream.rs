@@ -9,7 +9,7 @@ use crate::LINE;
 use std::io::{self, Read};
 
 const MAGIC: [u8; 8] = *b"PFNTRACE";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Bytes of an encoded header.
 pub const HEADER: usize = 32;
 
@@ -22,6 +22,8 @@ const FENCE: u8 = 0x6;
 const MARK: u8 = 0x7;
 const LOST: u8 = 0x8;
 const END: u8 = 0x9;
+const SITE: u8 = 0xa;
+const TASK: u8 = 0xb;
 
 /// The physical range that was traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct Encoder {
     cpu: u32,
     store_end: u64,
     flush_end: u64,
+    site: u64,
+    task: u64,
 }
 
 impl Encoder {
@@ -78,6 +82,20 @@ impl Encoder {
         }
         match event {
             Event::Cpu(_) => {}
+            Event::Site(at) => {
+                if *at != self.site {
+                    out.push(SITE << 4);
+                    signed(out, at.wrapping_sub(self.site));
+                    self.site = *at;
+                }
+            }
+            Event::Task(at) => {
+                if *at != self.task {
+                    out.push(TASK << 4);
+                    number(out, *at);
+                    self.task = *at;
+                }
+            }
             Event::Store(store) => self.store(out, store),
             Event::Flush { kind, at } => {
                 out.push(FLUSH << 4 | *kind as u8);
@@ -132,6 +150,7 @@ pub struct Decoder<R> {
     pub header: Header,
     store_end: u64,
     flush_end: u64,
+    site: u64,
     done: bool,
 }
 
@@ -141,7 +160,7 @@ impl<R: Read> Decoder<R> {
         let mut head = [0; HEADER];
         from.read_exact(&mut head)?;
         let header = Header::decode(&head)?;
-        Ok(Decoder { from, header, store_end: 0, flush_end: 0, done: false })
+        Ok(Decoder { from, header, store_end: 0, flush_end: 0, site: 0, done: false })
     }
 
     fn byte(&mut self) -> io::Result<u8> {
@@ -211,6 +230,11 @@ impl<R: Read> Decoder<R> {
                 locked: self.number()?,
                 loaded: self.number()?,
             })),
+            SITE => {
+                self.site = self.site.wrapping_add(self.signed()?);
+                Ok(Event::Site(self.site))
+            }
+            TASK => Ok(Event::Task(self.number()?)),
             LOST => Ok(Event::Lost { vaddr: self.number()? }),
             END => {
                 self.done = true;
@@ -248,7 +272,10 @@ mod tests {
 
     fn sample() -> Vec<(u32, Event)> {
         vec![
+            (0, Event::Task(0xffff_8880_0100_0000)),
+            (0, Event::Site(0xffff_ffff_8100_0000)),
             (0, store(StoreKind::Plain, 4096, &[1])),
+            (0, Event::Site(0xffff_ffff_80ff_fff0)),
             (0, store(StoreKind::NonTemporal, 4097, &[9; 16])),
             (0, store(StoreKind::Locked, 8, &[7; 8])),
             (0, Event::Flush { kind: Flush::Clwb, at: 4096 }),
@@ -289,6 +316,14 @@ mod tests {
         let bytes = encoded(&[(1, fence), (1, fence), (0, fence), (0, Event::End)]);
         let read: Vec<_> = Decoder::new(&bytes[..]).unwrap().map(Result::unwrap).collect();
         assert_eq!(read, [Event::Cpu(1), fence, fence, Event::Cpu(0), fence, Event::End]);
+    }
+
+    #[test]
+    fn a_site_and_a_task_are_told_once() {
+        let (site, task, fence) = (Event::Site(7), Event::Task(9), Event::Fence(Fence::Sfence));
+        let bytes = encoded(&[(0, task), (0, site), (0, fence), (0, task), (0, site), (0, fence), (0, Event::End)]);
+        let read: Vec<_> = Decoder::new(&bytes[..]).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read, [task, site, fence, fence, Event::End]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use iced_x86::{Instruction, Register};
 use std::collections::HashMap;
 use std::ffi::{c_uint, c_void};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use store_log::{Event, Fence, Mark, Store, StoreKind};
+use store_log::{Event, Fence, Mark, Store, StoreKind, TASK_MARK};
 
 struct Plugin {
     trace: Trace,
@@ -133,12 +133,22 @@ unsafe fn instrument(plugin: &'static Plugin, insn: *mut api::Insn) {
             Role::Mark => api::qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark, api::CB_R_REGS, null),
             Role::Other => {}
         }
-        let kind = decode::store_kind(&decoded) as usize as *mut c_void;
+        let kind = site(vaddr, decode::store_kind(&decoded));
         api::qemu_plugin_register_vcpu_mem_cb(insn, on_store, api::CB_R_REGS, api::MEM_W, kind);
         if plugin.reads {
             api::qemu_plugin_register_vcpu_mem_cb(insn, on_load, api::CB_NO_REGS, api::MEM_R, null);
         }
     }
+}
+
+/// An instruction and the kind of its stores in one pointer: the two highest bits of an address repeat the one below them.
+fn site(vaddr: u64, kind: StoreKind) -> *mut c_void {
+    (vaddr << 2 | kind as u64) as *mut c_void
+}
+
+/// The address and the kind's number in such a pointer.
+fn site_of(data: *mut c_void) -> (u64, usize) {
+    ((data as i64 >> 2) as u64, data as usize & 3)
 }
 
 /// # Safety
@@ -204,6 +214,9 @@ extern "C" fn on_mark(vcpu: c_uint, _: *mut c_void) {
     if let Some(hot) = &plugin.hot {
         hot.mark(mark.id == COST, mark.args);
     }
+    if mark.id == TASK_MARK {
+        plugin.trace.watch_tasks(mark.args[0]);
+    }
     plugin.trace.put(vcpu, &Event::Mark(mark));
 }
 
@@ -247,9 +260,10 @@ extern "C" fn on_store(vcpu: c_uint, info: u32, vaddr: u64, data: *mut c_void) {
     for (to, from) in bytes.iter_mut().zip(words.iter().flat_map(|w| w.to_le_bytes())).take(1 << shift) {
         *to = from;
     }
-    let kind = [StoreKind::Plain, StoreKind::NonTemporal, StoreKind::Locked].get(data as usize).copied();
+    let (site, kind) = site_of(data);
+    let kind = [StoreKind::Plain, StoreKind::NonTemporal, StoreKind::Locked].get(kind).copied();
     let store = Store { kind: kind.unwrap_or(StoreKind::Plain), at: 0, len: 1 << shift, bytes };
-    plugin.trace.store(vcpu, vaddr, physical, store);
+    plugin.trace.store(vcpu, vaddr, physical, site, store);
 }
 
 extern "C" fn on_load(vcpu: c_uint, info: u32, vaddr: u64, _: *mut c_void) {
@@ -258,5 +272,17 @@ extern "C" fn on_load(vcpu: c_uint, info: u32, vaddr: u64, _: *mut c_void) {
         // SAFETY: called in the memory callback that gave `info`.
         let shift = unsafe { api::qemu_plugin_mem_size_shift(info) };
         plugin.trace.load(vcpu, physical, 1 << shift);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_keeps_its_address_and_kind() {
+        for vaddr in [0, 0x7fff_ffff_fff1, 0xffff_8880_0000_0003, 0xffff_ffff_8100_0002] {
+            assert_eq!(site_of(site(vaddr, StoreKind::Locked)), (vaddr, StoreKind::Locked as usize));
+        }
     }
 }

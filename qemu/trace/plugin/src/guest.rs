@@ -72,7 +72,7 @@ pub fn register(name: &str) -> Option<u64> {
 }
 
 /// Reads eight bytes of the current vCPU's virtual memory.
-fn word(vaddr: u64) -> Option<u64> {
+pub fn word(vaddr: u64) -> Option<u64> {
     let bytes = Bytes::new();
     // SAFETY: called on the vCPU's thread; the array is valid and grows as needed.
     let read = unsafe { api::qemu_plugin_read_memory_vaddr(vaddr, bytes.0, 8) };

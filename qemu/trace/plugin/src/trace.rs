@@ -51,6 +51,8 @@ pub struct Trace {
     direct_map: AtomicU64,
     candidate: AtomicU64,
     confirmed: AtomicU32,
+    /// Where the pointer to the running task lies; 0 while unknown. There is one vCPU.
+    current_task: AtomicU64,
     /// Per vCPU: a store or a write-back was logged since the last fence.
     pending: [AtomicBool; CPUS],
     /// Per vCPU: bytes loaded from the range.
@@ -72,6 +74,7 @@ impl Trace {
             direct_map: AtomicU64::new(0),
             candidate: AtomicU64::new(0),
             confirmed: AtomicU32::new(0),
+            current_task: AtomicU64::new(0),
             pending: [const { AtomicBool::new(false) }; CPUS],
             loaded: [const { AtomicU64::new(0) }; CPUS],
         })
@@ -81,12 +84,39 @@ impl Trace {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on says which task does what. `symbol` is where the kernel says that the per-CPU variable lies; to be called from user mode.
+    pub fn watch_tasks(&self, symbol: u64) {
+        match guest::register("k_gs_base") {
+            Some(base) => self.current_task.store(base.wrapping_add(symbol), Relaxed),
+            None => eprintln!("store-trace: QEMU does not tell k_gs_base, tasks are not told apart"),
+        }
+    }
+
+    fn task(&self) -> Option<u64> {
+        match self.current_task.load(Relaxed) {
+            0 => None,
+            at => guest::word(at),
+        }
+    }
+
     pub fn put(&self, cpu: u32, event: &Event) {
+        self.put_from(cpu, None, event);
+    }
+
+    /// `site`: the instruction, where it is to be told.
+    fn put_from(&self, cpu: u32, site: Option<u64>, event: &Event) {
+        let task = self.task();
         let mut log = self.lock();
         if log.file.is_none() {
             return;
         }
         let Log { buffer, encoder, .. } = &mut *log;
+        if let Some(task) = task {
+            encoder.put(buffer, cpu, &Event::Task(task));
+        }
+        if let Some(site) = site {
+            encoder.put(buffer, cpu, &Event::Site(site));
+        }
         encoder.put(buffer, cpu, event);
         if log.buffer.len() >= CHUNK {
             log.write_out();
@@ -95,6 +125,8 @@ impl Trace {
 
     /// Ends the log; what comes later is not written.
     pub fn finish(&self) {
+        // No vCPU runs this, so none has a task.
+        self.current_task.store(0, Relaxed);
         self.put(0, &Event::End);
         let mut log = self.lock();
         log.write_out();
@@ -141,29 +173,29 @@ impl Trace {
         })
     }
 
-    /// Logs a store to `physical`, the address of its first byte.
-    pub fn store(&self, cpu: u32, vaddr: u64, physical: u64, store: Store) {
+    /// Logs a store of the instruction at `site` to `physical`, the address of its first byte.
+    pub fn store(&self, cpu: u32, vaddr: u64, physical: u64, site: u64, store: Store) {
         let in_page = PAGE - vaddr % PAGE;
         if u64::from(store.len) <= in_page {
-            self.part(cpu, physical, store);
+            self.part(cpu, physical, site, store);
             return;
         }
         let first = in_page as u8;
-        self.part(cpu, physical, Store { len: first, ..store });
+        self.part(cpu, physical, site, Store { len: first, ..store });
         let mut second = Store { len: store.len - first, bytes: [0; 16], ..store };
         for (to, from) in second.bytes.iter_mut().zip(store.value().iter().skip(first.into())) {
             *to = *from;
         }
         match self.translate(vaddr + in_page) {
-            Some(physical) => self.part(cpu, physical, second),
+            Some(physical) => self.part(cpu, physical, site, second),
             None if self.offset(physical).is_some() => self.put(cpu, &Event::Lost { vaddr: vaddr + in_page }),
             None => {}
         }
     }
 
-    fn part(&self, cpu: u32, physical: u64, store: Store) {
+    fn part(&self, cpu: u32, physical: u64, site: u64, store: Store) {
         if let Some(at) = self.offset(physical) {
-            self.put(cpu, &Event::Store(Store { at, ..store }));
+            self.put_from(cpu, Some(site), &Event::Store(Store { at, ..store }));
             self.expect_fence(cpu);
         }
     }

@@ -77,7 +77,7 @@ fn write(at: usize, len: usize) -> Step {
 }
 
 #[test]
-fn an_overwrite_may_be_torn_an_append_of_one_record_may_not() {
+fn an_overwrite_may_be_torn_an_append_within_a_block_may_not() {
     let old = file(&[2; 8192]);
     let part = |len: usize, upto: usize, size: usize| {
         let mut after = old.clone();
@@ -87,7 +87,8 @@ fn an_overwrite_may_be_torn_an_append_of_one_record_may_not() {
         in_flight(&old, &write(8192 - 64, len), &file(&seen))
     };
     assert_eq!(part(64, 8, 8192).unwrap(), Found::Torn);
-    assert_eq!(part(100_000, 8, 50_000).unwrap(), Found::Torn);
+    assert_eq!(part(100_000, 8, 49_152).unwrap(), Found::Torn);
+    assert!(part(100_000, 8, 50_000).is_err(), "a piece that does not end with a block");
     assert!(part(1000, 8, 8500).is_err(), "a small append in part");
 }
 
@@ -97,11 +98,11 @@ fn stale_bytes_are_refused_everywhere() {
     let step = write(8192, 50_000);
     let mut after = old.clone();
     after.apply(&step);
-    let mut seen = after.content("f").unwrap()[..20_000].to_vec();
+    let mut seen = after.content("f").unwrap()[..20_480].to_vec();
     assert_eq!(in_flight(&old, &step, &file(&seen)).unwrap(), Found::Torn);
-    seen[19_999] = 0;
+    seen[20_479] = 0;
     assert!(in_flight(&old, &step, &file(&seen)).is_err(), "an appended byte is zero");
-    seen[19_999] = after.content("f").unwrap()[19_999];
+    seen[20_479] = after.content("f").unwrap()[20_479];
     seen[0] = 3;
     assert!(in_flight(&old, &step, &file(&seen)).is_err(), "a byte outside the write changed");
 }

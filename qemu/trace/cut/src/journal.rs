@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What of the metadata a recovery would put in place: the patches of the durable records that count.
+//!
+//! Layer: reads the log of what is safe on the media, by the core's types; decides nothing about recovery that the core does not.
+
+use anyhow::{anyhow, Result};
+use pfnfs_core::media::format::{self, Bits, Record, Slot};
+use pfnfs_core::media::{check, Geometry, Pmem, BLOCK, LINE};
+use pfnfs_core::plat::crc32c;
+use std::collections::BTreeMap;
+use zerocopy::little_endian::U64;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// A byte as records have it: its values, oldest first, and bits that they set and clear.
+#[derive(Default)]
+struct Byte {
+    values: Vec<u8>,
+    set: u8,
+    clear: u8,
+}
+
+/// All that durable records put in place, by position.
+#[derive(Default)]
+pub struct Journal {
+    bytes: BTreeMap<u64, Byte>,
+}
+
+impl Journal {
+    /// Reads the log of a volume.
+    pub fn read(media: &impl Pmem, geometry: &Geometry) -> Result<Self> {
+        let mut journal = Journal::default();
+        let Some(slot) = slot(media, geometry) else { return Err(anyhow!("no slot of the log is sound")) };
+        if slot.state.get() == format::SLOT_CLEAN {
+            return Ok(journal);
+        }
+        for lane in 0..geometry.lanes() {
+            for half in 0..2u8 {
+                let start = geometry.half_at(lane, half);
+                journal.half(media, start, geometry.half_size().into(), &slot)?;
+            }
+        }
+        Ok(journal)
+    }
+
+    fn half(&mut self, media: &impl Pmem, start: u64, size: u64, slot: &Slot) -> Result<()> {
+        const HEADER: u64 = size_of::<Record>() as u64;
+        let (mut offset, mut last) = (0, 0);
+        while offset + HEADER <= size {
+            let header = media.read::<Record>(start + offset).map_err(|error| anyhow!("{error:?}"))?;
+            let (len, seq) = (u64::from(header.len.get()), header.seq.get());
+            if header.nonce != slot.nonce || seq <= last || len <= HEADER || offset + len > size {
+                break;
+            }
+            let mut patches = vec![0; (len - HEADER) as usize];
+            media.read_bytes(start + offset + HEADER, &mut patches).map_err(|error| anyhow!("{error:?}"))?;
+            // As the log seals it: the patches first, the position, then the header behind its own checksum.
+            let sum = crc32c(crc32c(!0, &patches), &(start + offset).to_le_bytes());
+            let crc = crc32c(sum, header.as_bytes().get(4..).unwrap_or_default());
+            if crc != header.crc.get() {
+                break;
+            }
+            if seq > slot.cut.get() {
+                self.patches(&patches);
+            }
+            last = seq;
+            offset = (offset + len).next_multiple_of(LINE);
+        }
+        Ok(())
+    }
+
+    fn patches(&mut self, mut bytes: &[u8]) {
+        while let Ok((head, rest)) = U64::read_from_prefix(bytes) {
+            let head = head.get();
+            let at = head & ((1 << format::PATCH_AT_BITS) - 1);
+            let len = (head >> format::PATCH_AT_BITS & ((1 << format::PATCH_LEN_BITS) - 1)) as usize;
+            let kind = (head >> (format::PATCH_AT_BITS + format::PATCH_LEN_BITS)) as u8;
+            let follow = if kind == format::PATCH_ZERO { 0 } else { len };
+            let Some((payload, next)) = rest.split_at_checked(follow) else { break };
+            match (kind, Bits::read_from_prefix(payload)) {
+                (format::PATCH_WRITE, _) => {
+                    (at..).zip(payload).for_each(|(at, value)| self.bytes.entry(at).or_default().values.push(*value));
+                }
+                (format::PATCH_ZERO, _) => {
+                    (at..at + len as u64).for_each(|at| self.bytes.entry(at).or_default().values.push(0));
+                }
+                (_, Ok((bits, _))) => self.bits(at, bits, kind == format::PATCH_SET),
+                (_, Err(_)) => break,
+            }
+            bytes = next;
+        }
+    }
+
+    fn bits(&mut self, at: u64, bits: Bits, set: bool) {
+        let first = u64::from(bits.first.get());
+        for bit in first..first + u64::from(bits.count.get()) {
+            let byte = self.bytes.entry(at + bit / 8).or_default();
+            *(if set { &mut byte.set } else { &mut byte.clear }) |= 1 << (bit % 8);
+        }
+    }
+
+    /// Whether some record stores these bytes there.
+    pub fn has(&self, at: u64, bytes: &[u8]) -> bool {
+        (at..).zip(bytes).all(|(at, value)| self.bytes.get(&at).is_some_and(|byte| byte.values.contains(value)))
+    }
+
+    /// Whether records change the bits in which `old` and `new` differ so.
+    pub fn has_bits(&self, at: u64, old: &[u8], new: &[u8]) -> bool {
+        (at..).zip(old.iter().zip(new)).all(|(at, (old, new))| {
+            let (set, clear) = self.bytes.get(&at).map_or((0, 0), |byte| (byte.set, byte.clear));
+            (!old & new) & !set == 0 && (old & !new) & !clear == 0
+        })
+    }
+}
+
+/// The slot that counts.
+fn slot(media: &impl Pmem, geometry: &Geometry) -> Option<Slot> {
+    let sound = format::SLOT_OFFSETS.into_iter().filter_map(|offset| {
+        let at = format::SLOT_BLOCK * BLOCK + offset;
+        media.read::<Slot>(at).ok().filter(|slot| check::slot(geometry.uuid(), slot, at).is_ok())
+    });
+    sound.max_by_key(|slot| (slot.mounts.get(), slot.cut.get(), slot.state.get()))
+}
