@@ -98,16 +98,12 @@ impl Journal {
         }
     }
 
-    /// Whether some record stores these bytes there.
-    pub fn has(&self, at: u64, bytes: &[u8]) -> bool {
-        (at..).zip(bytes).all(|(at, value)| self.bytes.get(&at).is_some_and(|byte| byte.values.contains(value)))
-    }
-
-    /// Whether records change the bits in which `old` and `new` differ so.
-    pub fn has_bits(&self, at: u64, old: &[u8], new: &[u8]) -> bool {
+    /// Whether records put in place what makes `new` of `old` there: the bytes, or bits of them. (The kernel has no locked
+    /// instructions where there is one CPU, so a store does not show which of the two it is.)
+    pub fn has(&self, at: u64, old: &[u8], new: &[u8]) -> bool {
         (at..).zip(old.iter().zip(new)).all(|(at, (old, new))| {
-            let (set, clear) = self.bytes.get(&at).map_or((0, 0), |byte| (byte.set, byte.clear));
-            (!old & new) & !set == 0 && (old & !new) & !clear == 0
+            let bits = |byte: &Byte| (!old & new) & !byte.set == 0 && (old & !new) & !byte.clear == 0;
+            old == new || self.bytes.get(&at).is_some_and(|byte| byte.values.contains(new) || bits(byte))
         })
     }
 }

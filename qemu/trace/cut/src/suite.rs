@@ -107,7 +107,7 @@ impl Suite<'_> {
                     return Ok(());
                 }
                 running.returned(process, first, (second >> 32) as usize)?;
-                self.faults.extend(self.calls.returned(&self.media)?);
+                self.faults.extend(self.calls.returned(&self.media));
                 self.cut(position, "return", &[Rest::Dropped, Rest::Seeded(position)])?;
             }
             _ => {}

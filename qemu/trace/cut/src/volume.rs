@@ -145,6 +145,7 @@ pub fn tree(overlay: Overlay<'_>) -> Result<Tree> {
     let geometry = Geometry::read(&overlay).said("superblock")?;
     let machine = Plain::new(overlay, &geometry);
     let volume = Driver::mount_at(&machine, geometry).said("mount")?.volume;
+    volume.reclaim().said("orphans")?;
     let mounted = Mounted { volume };
     mounted.check().said("check")?;
     let mut found = Tree::default();
@@ -164,10 +165,7 @@ impl Mounted<'_, '_> {
         let mut scratch = walk::Scratch { blocks: &mut blocks, links: &mut links, keys: &mut keys };
         let found = walk::check(&self.volume, &mut scratch, &mut ())?;
         let space = self.volume.space();
-        // Orphans that wait to be freed count as free already.
-        let waiting = self.volume.backlog().waiting > 0;
-        let same = space.blocks - space.free == found.blocks && space.inodes - space.free_inodes == found.inodes;
-        if !waiting && !same {
+        if space.blocks - space.free != found.blocks || space.inodes - space.free_inodes != found.inodes {
             return Err(Error::Corrupt { at: 0, why: "what is free in DRAM and on the media" });
         }
         Ok(())

@@ -8,10 +8,10 @@
 use crate::journal::Journal;
 use crate::symbols::Symbols;
 use crate::volume::Overlay;
-use anyhow::{anyhow, Result};
+use anyhow::anyhow;
 use pfnfs_core::media::Geometry;
 use std::collections::{BTreeMap, BTreeSet};
-use store_log::{Event, Media, Open, Rest, Store, StoreKind};
+use store_log::{Event, Media, Open, Rest, Store};
 
 /// A call, by workload, process and step.
 struct Call {
@@ -26,8 +26,9 @@ struct Origin {
     site: u64,
     /// Index into the calls.
     call: Option<usize>,
-    /// What a locked instruction found: it changes bits that belong to different owners.
-    old: Option<(u64, Vec<u8>)>,
+    /// Where it is, and what was there before.
+    at: u64,
+    old: Vec<u8>,
     told: bool,
 }
 
@@ -70,9 +71,8 @@ impl Calls {
             Event::Store(store) => {
                 media.tag = self.origins.len() as u32;
                 let old = self.replace(store);
-                let old = (store.kind == StoreKind::Locked).then_some((store.at, old));
                 let call = self.within.get(&self.task).copied();
-                self.origins.push(Origin { site: self.site, call, old, told: false });
+                self.origins.push(Origin { site: self.site, call, at: store.at, old, told: false });
             }
             _ => {}
         }
@@ -94,7 +94,7 @@ impl Calls {
     }
 
     /// It returns: what it and those before it left open, as faults, one for each instruction.
-    pub fn returned(&mut self, media: &Media) -> Result<Vec<String>> {
+    pub fn returned(&mut self, media: &Media) -> Vec<String> {
         if let Some(call) = self.within.remove(&self.task).and_then(|call| self.calls.get_mut(call)) {
             call.returned = true;
         }
@@ -104,26 +104,24 @@ impl Calls {
         };
         let open: Vec<Open> = media.open().filter(|open| due(open, self).is_some()).collect();
         if open.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
+        // A log that cannot be read makes up for nothing.
         let safe = Overlay::new(media, Rest::Dropped);
-        let geometry = Geometry::read(&safe).map_err(|error| anyhow!("superblock: {error:?}"))?;
-        let journal = Journal::read(&safe, &geometry)?;
-        let lost = open.into_iter().filter(|open| !self.is_in(&journal, open));
-        let lost: Vec<Open> = lost.collect();
-        Ok(self.tell(&lost))
+        let journal = Geometry::read(&safe).map_err(|error| anyhow!("{error:?}"));
+        let journal = journal.and_then(|geometry| Journal::read(&safe, &geometry)).unwrap_or_default();
+        let lost: Vec<Open> = open.into_iter().filter(|open| !self.is_in(&journal, open)).collect();
+        self.tell(&lost)
     }
 
     /// Whether records make up for it.
     fn is_in(&self, journal: &Journal, open: &Open) -> bool {
         let new = open.bytes.get(..usize::from(open.len)).unwrap_or_default();
-        match self.origins.get(open.tag as usize).and_then(|origin| origin.old.as_ref()) {
-            None => journal.has(open.at, new),
-            Some((at, old)) => {
-                let skip = (open.at - at) as usize;
-                journal.has_bits(open.at, old.get(skip..).unwrap_or_default(), new)
-            }
-        }
+        let old = self.origins.get(open.tag as usize).and_then(|origin| {
+            let skip = open.at.checked_sub(origin.at)? as usize;
+            origin.old.get(skip..skip + new.len())
+        });
+        old.is_some_and(|old| journal.has(open.at, old, new))
     }
 
     fn tell(&mut self, lost: &[Open]) -> Vec<String> {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use std::fs;
 
 /// Functions of the kernel proper that store to persistent memory for the module contain one of these words.
-const STORING: [&str; 6] = ["flushcache", "nocache", "copy", "memset", "memmove", "clear"];
+const STORING: [&str; 7] = ["flushcache", "nocache", "copy", "memset", "memmove", "clear", "atomic"];
 
 /// Prints `# symbol START END NAME` for each function that may store, END being the start of the next; tells the plugin where
 /// `current_task` lies.
