@@ -116,3 +116,36 @@ fn slot(media: &impl Pmem, geometry: &Geometry) -> Option<Slot> {
     });
     sound.max_by_key(|slot| (slot.mounts.get(), slot.cut.get(), slot.state.get()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pfnfs_core::meta::mkfs;
+    use pfnfs_sim::fs::driver::{Driver, Op, ROOT};
+    use pfnfs_sim::fs::options;
+    use pfnfs_sim::plain::{Memory, Plain};
+
+    #[test]
+    fn what_an_operation_changes_in_place_is_in_its_record_and_nothing_else_is() {
+        let memory = Memory::new(2 << 20);
+        mkfs::format(&memory, &options(1, 8192, 256)).unwrap();
+        let geometry = Geometry::read(&memory).unwrap();
+        let machine = Plain::new(memory, &geometry);
+        let mut driver = Driver::mount_at(&machine, geometry).unwrap();
+        // The first name takes a fresh block for the directory.
+        driver.apply(&Op::Create(ROOT, b"first".to_vec())).unwrap();
+        let old = machine.memory.0.borrow().clone();
+        driver.apply(&Op::Create(ROOT, b"second".to_vec())).unwrap();
+        let new = machine.memory.0.borrow().clone();
+        let journal = Journal::read(&&machine, &geometry).unwrap();
+        let log = geometry.half_at(0, 0) as usize..geometry.half_at(0, 1) as usize + geometry.half_size() as usize;
+        let changed: Vec<usize> = (0..new.len()).filter(|at| old[*at] != new[*at] && !log.contains(at)).collect();
+        assert!(changed.len() > 20, "{}", changed.len());
+        for at in changed {
+            assert!(journal.has(at as u64, &old[at..=at], &new[at..=at]), "{at:#x}");
+            let free = (0..=255).find(|value| !journal.has(at as u64, &old[at..=at], &[*value]));
+            assert!(free.is_some(), "{at:#x} may be anything");
+        }
+        assert!(!journal.has(new.len() as u64 - 1, &[0], &[1]));
+    }
+}

@@ -145,3 +145,68 @@ impl Calls {
         faults
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store_log::{Domain, Fence, Flush, StoreKind};
+
+    const TASK: u64 = 0xffff_8880_0000_1000;
+    const SITE: u64 = 0xffff_ffff_8100_0004;
+
+    fn store(kind: StoreKind, at: u64) -> Event {
+        Event::Store(Store { kind, at, len: 8, bytes: [7; 16] })
+    }
+
+    /// What the return of a call finds in which `events` happened; then what that of the next one does.
+    fn faults(events: &[Event]) -> [Vec<String>; 2] {
+        let mut media = Media::new(vec![0; 1 << 16], Domain::Explicit);
+        let mut calls = Calls::new(&media, Symbols::default());
+        calls.see(&Event::Task(TASK), &mut media);
+        calls.see(&Event::Site(SITE), &mut media);
+        calls.begin(3, 1, 4);
+        for event in events {
+            calls.see(event, &mut media);
+            assert!(media.apply(event));
+        }
+        let first = calls.returned(&media);
+        calls.begin(3, 1, 5);
+        [first, calls.returned(&media)]
+    }
+
+    #[test]
+    fn what_a_call_stored_must_be_written_back_and_fenced_when_it_returns() {
+        let (flush, fence) = (Event::Flush { kind: Flush::Clwb, at: 64 }, Event::Fence(Fence::Sfence));
+        let plain = store(StoreKind::Plain, 64);
+        let none = [Vec::<String>::new(), Vec::new()];
+        assert_eq!(faults(&[plain, flush, fence]), none);
+        for missing in
+            [vec![plain], vec![plain, fence], vec![plain, flush], vec![flush, plain, fence], vec![plain, fence, flush]]
+        {
+            let [first, second] = faults(&missing);
+            assert_eq!(first.len(), 1, "{missing:?}");
+            assert!(
+                first[0].contains("workload 3, process 1, step 4 returned, but what 0xffffffff81000004 stored at 0x40")
+            );
+            assert!(second.is_empty(), "told twice");
+        }
+    }
+
+    #[test]
+    fn what_a_call_stored_past_the_cache_must_be_fenced() {
+        let (past, fence) = (store(StoreKind::NonTemporal, 64), Event::Fence(Fence::Sfence));
+        assert!(faults(&[past, fence])[0].is_empty());
+        assert_eq!(faults(&[past])[0].len(), 1);
+        assert_eq!(
+            faults(&[past, Event::Fence(Fence::Locked)])[0].len(),
+            1,
+            "a locked instruction is no fence of the protocol"
+        );
+    }
+
+    #[test]
+    fn what_others_stored_is_not_due() {
+        let other = [Event::Task(TASK + 64), store(StoreKind::Plain, 64), Event::Task(TASK)];
+        assert!(faults(&other)[0].is_empty());
+    }
+}
