@@ -53,6 +53,8 @@ struct Suite<'a> {
     /// Something happened since the last cut.
     changed: bool,
     workloads: u64,
+    /// Images of cuts in which several processes were in a call.
+    shared: u64,
     faults: Vec<String>,
 }
 
@@ -66,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         over: VecDeque::new(),
         changed: false,
         workloads: 0,
+        shared: 0,
         faults: Vec::new(),
     };
     while let Some((position, event)) = events.next()? {
@@ -119,6 +122,7 @@ impl Suite<'_> {
     fn cut(&mut self, position: u64, at: &str, rests: &[Rest]) -> Result<()> {
         let Some(running) = &self.running else { return Ok(()) };
         for rest in rests {
+            self.shared += u64::from(running.under_way() > 1);
             let judged = self.images.judge(&self.media, *rest, running, &self.over);
             if let Err(why) = judged {
                 let place = format!("cut at position {position}, before a {at}, rest {rest:?}");
@@ -135,10 +139,11 @@ impl Suite<'_> {
             println!("and {} more", self.faults.len() - TOLD);
         }
         println!(
-            "{} workloads, {} calls, {} cut images, {} kept, violations: {}",
+            "{} workloads, {} calls, {} cut images ({} within calls of several processes), {} kept, violations: {}",
             self.workloads,
             self.calls.count(),
             self.images.judged,
+            self.shared,
             self.images.kept,
             self.faults.len()
         );

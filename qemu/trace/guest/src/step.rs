@@ -100,7 +100,7 @@ impl Dice {
         Dice(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -109,7 +109,7 @@ impl Dice {
     }
 
     pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+        (self.roll() % n.max(1) as u64) as usize
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> Option<&'a str> {
@@ -121,7 +121,7 @@ impl Dice {
 pub fn bytes(pattern: u64, at: usize, len: usize) -> Vec<u8> {
     (at..at + len)
         .map(|n| {
-            let word = Dice::new(pattern ^ (n as u64 / 8) << 20).next();
+            let word = Dice::new(pattern ^ (n as u64 / 8) << 20).roll();
             (word >> (n % 8 * 8)) as u8 | 1
         })
         .collect()
@@ -265,7 +265,7 @@ impl Plan {
     fn write(&mut self, draw: Draw) -> Option<Step> {
         let path = self.file()?;
         let size = self.tree.content(&path)?.len();
-        let pattern = self.dice.next();
+        let pattern = self.dice.roll();
         let small = 1 + self.dice.below(1500);
         let large = 1 + self.dice.below(self.theme.longest / 2);
         let (at, len) = match (draw, self.dice.below(4)) {
@@ -287,7 +287,7 @@ impl Plan {
     fn store(&mut self, draw: Draw) -> Option<Step> {
         let path = self.file()?;
         let size = self.tree.content(&path)?.len();
-        let pattern = self.dice.next();
+        let pattern = self.dice.roll();
         let at = self.dice.below(size);
         let len = (1 + self.dice.below(3 * PAGE)).min(size.checked_sub(at)?);
         let step = match draw {
@@ -345,7 +345,7 @@ impl Plan {
         match (draw, &self.tree.get(&path)?.kind) {
             (_, Kind::Symlink(_)) => None,
             (Draw::Chmod, _) => Some(Step::Chmod { path, mode: 0o700 | self.dice.below(0o100) as u32 }),
-            (_, Kind::File(_)) => Some(Step::Touch { path, mtime: self.dice.next() % 4_000_000_000_000_000_000 }),
+            (_, Kind::File(_)) => Some(Step::Touch { path, mtime: self.dice.roll() % 4_000_000_000_000_000_000 }),
             _ => None,
         }
     }
@@ -387,7 +387,7 @@ impl Plan {
             Draw::Cut | Draw::Extend | Draw::Preallocate => self.resize(draw),
             Draw::Rename | Draw::Replace => self.rename(draw),
             Draw::Chmod | Draw::Touch => self.attribute(draw),
-            Draw::Nameless => Some(Step::Nameless { len: 1 + self.dice.below(30_000), pattern: self.dice.next() }),
+            Draw::Nameless => Some(Step::Nameless { len: 1 + self.dice.below(30_000), pattern: self.dice.roll() }),
             Draw::Fsync => Some(Step::Fsync { path: self.file()? }),
             Draw::Sync => Some(Step::Sync),
             Draw::Unlink | Draw::Rmdir => self.remove(draw),

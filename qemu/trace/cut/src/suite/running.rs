@@ -62,6 +62,11 @@ impl Running {
         (0..).zip(&self.processes).map(|(number, process)| process.part(number)).collect()
     }
 
+    /// Calls that have begun and not returned.
+    pub fn under_way(&self) -> usize {
+        self.processes.iter().filter(|process| process.step.is_some()).count()
+    }
+
     pub fn state(&self) -> State {
         let processes = self.processes.iter().map(|process| process.progress.clone()).collect();
         State { number: self.workload.number, processes }
