@@ -13,7 +13,7 @@
 
 mod checkpoint;
 mod open;
-mod patch;
+pub mod patch;
 mod record;
 mod replay;
 
@@ -235,7 +235,7 @@ impl Lane {
     }
 }
 
-/// Checksum of a record at `at`: continues that of the patches.
-fn header_crc(header: &format::Record, patches: u32, at: u64) -> u32 {
+/// Checksum of a record at byte `at`: continues that of the patches, which starts with all ones.
+pub fn header_crc(header: &format::Record, patches: u32, at: u64) -> u32 {
     crc32c(crc32c(patches, &at.to_le_bytes()), header.as_bytes().get(4..).unwrap_or_default())
 }

@@ -6,10 +6,10 @@
 use anyhow::{anyhow, Result};
 use pfnfs_core::media::format::{self, Bits, Record, Slot};
 use pfnfs_core::media::{check, Geometry, Pmem, BLOCK, LINE};
+use pfnfs_core::meta::log::header_crc;
+use pfnfs_core::meta::log::patch::{self, Patch};
 use pfnfs_core::plat::crc32c;
 use std::collections::BTreeMap;
-use zerocopy::little_endian::U64;
-use zerocopy::{FromBytes, IntoBytes};
 
 /// A byte as records have it: its values, oldest first, and bits that they set and clear.
 #[derive(Default)]
@@ -53,10 +53,7 @@ impl Journal {
             }
             let mut patches = vec![0; (len - HEADER) as usize];
             media.read_bytes(start + offset + HEADER, &mut patches).map_err(|error| anyhow!("{error:?}"))?;
-            // As the log seals it: the patches first, the position, then the header behind its own checksum.
-            let sum = crc32c(crc32c(!0, &patches), &(start + offset).to_le_bytes());
-            let crc = crc32c(sum, header.as_bytes().get(4..).unwrap_or_default());
-            if crc != header.crc.get() {
+            if header_crc(&header, crc32c(!0, &patches), start + offset) != header.crc.get() {
                 break;
             }
             if seq > slot.cut.get() {
@@ -69,24 +66,15 @@ impl Journal {
     }
 
     fn patches(&mut self, mut bytes: &[u8]) {
-        while let Ok((head, rest)) = U64::read_from_prefix(bytes) {
-            let head = head.get();
-            let at = head & ((1 << format::PATCH_AT_BITS) - 1);
-            let len = (head >> format::PATCH_AT_BITS & ((1 << format::PATCH_LEN_BITS) - 1)) as usize;
-            let kind = (head >> (format::PATCH_AT_BITS + format::PATCH_LEN_BITS)) as u8;
-            let follow = if kind == format::PATCH_ZERO { 0 } else { len };
-            let Some((payload, next)) = rest.split_at_checked(follow) else { break };
-            match (kind, Bits::read_from_prefix(payload)) {
-                (format::PATCH_WRITE, _) => {
-                    (at..).zip(payload).for_each(|(at, value)| self.bytes.entry(at).or_default().values.push(*value));
-                }
-                (format::PATCH_ZERO, _) => {
-                    (at..at + len as u64).for_each(|at| self.bytes.entry(at).or_default().values.push(0));
-                }
-                (_, Ok((bits, _))) => self.bits(at, bits, kind == format::PATCH_SET),
-                (_, Err(_)) => break,
+        while let Some((patch, rest)) = patch::split(bytes) {
+            let mut put = |at, value| self.bytes.entry(at).or_default().values.push(value);
+            match patch {
+                Patch::Write { at, bytes } => (at..).zip(bytes).for_each(|(at, value)| put(at, *value)),
+                Patch::Zero { at, len } => (at..at + len).for_each(|at| put(at, 0)),
+                Patch::Set { at, bits } => self.bits(at, bits, true),
+                Patch::Clear { at, bits } => self.bits(at, bits, false),
             }
-            bytes = next;
+            bytes = rest;
         }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Patches: how a record says what to change. One parser and one `apply` for commit and replay.
+//! Patches: how a record says what to change. One parser, for the tools as well, and one `apply` for commit and replay.
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -14,15 +14,35 @@ pub(super) const LEN_MAX: u64 = (1 << format::PATCH_LEN_BITS) - 1;
 
 /// One patch.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Patch<'a> {
-    /// These bytes go to `at`.
-    Write { at: u64, bytes: &'a [u8] },
-    /// So many bytes at `at` become zero.
-    Zero { at: u64, len: u64 },
-    /// Bits relative to `at` are set.
-    Set { at: u64, bits: Bits },
-    /// Bits relative to `at` are cleared.
-    Clear { at: u64, bits: Bits },
+pub enum Patch<'a> {
+    /// Bytes are put in place.
+    Write {
+        /// Where on the media, in bytes.
+        at: u64,
+        /// What is to be there.
+        bytes: &'a [u8],
+    },
+    /// Bytes become zero.
+    Zero {
+        /// Where on the media, in bytes.
+        at: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// Bits are set.
+    Set {
+        /// What they are counted from: bytes, a multiple of 8.
+        at: u64,
+        /// Which.
+        bits: Bits,
+    },
+    /// Bits are cleared.
+    Clear {
+        /// What they are counted from: bytes, a multiple of 8.
+        at: u64,
+        /// Which.
+        bits: Bits,
+    },
 }
 
 /// Packs the head of a patch.
@@ -33,7 +53,7 @@ pub(super) fn head(at: u64, len: u64, kind: u8) -> [u8; HEAD] {
 }
 
 /// Takes the first patch off `bytes`: the patch and the rest. `None` if there is no whole one.
-pub(super) fn split(bytes: &[u8]) -> Option<(Patch<'_>, &[u8])> {
+pub fn split(bytes: &[u8]) -> Option<(Patch<'_>, &[u8])> {
     let (head, rest) = bytes.split_at_checked(HEAD)?;
     let head = u64::from_le_bytes(head.try_into().ok()?);
     let at = head & ((1 << format::PATCH_AT_BITS) - 1);

@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 use pfnfs_core::media::format::{self, Chunk, Inode, Node, Record, Slot, Super};
 use pfnfs_core::media::{check, BLOCK};
+use pfnfs_core::meta::log::header_crc;
 use pfnfs_core::plat::crc32c;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -181,7 +182,7 @@ fn seal_record(arena: &Arena, at: u64) {
     let Ok(mut record) = Record::read_from_bytes(&header) else { return };
     let bytes = arena.peek(at, (record.len.get() as usize).min(8192));
     let patches = crc32c(!0, bytes.get(header.len()..).unwrap_or_default());
-    record.crc = crc32c(crc32c(patches, &at.to_le_bytes()), &record.as_bytes()[4..]).into();
+    record.crc = header_crc(&record, patches, at).into();
     arena.poke(at, record.as_bytes());
 }
 

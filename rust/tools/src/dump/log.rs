@@ -5,8 +5,9 @@
 use anyhow::anyhow;
 use pfnfs_core::media::format::{self, Bits, Record, Slot};
 use pfnfs_core::media::{check, Geometry, Pmem, BLOCK, LINE};
+use pfnfs_core::meta::log::header_crc;
+use pfnfs_core::meta::log::patch::{self, Patch};
 use pfnfs_core::plat::crc32c;
-use zerocopy::{FromBytes, IntoBytes};
 
 use crate::image::Image;
 
@@ -57,11 +58,7 @@ fn records(image: &Image, geometry: &Geometry, lane: u32, half: u8, patches: boo
         image
             .read_bytes(start + offset + size_of::<Record>() as u64, &mut bytes)
             .map_err(|error| anyhow!("{error:?}"))?;
-        // As the log seals it: the patches first, the position, then the header behind its own checksum.
-        let crc = crc32c(
-            crc32c(crc32c(!0, &bytes), &(start + offset).to_le_bytes()),
-            header.as_bytes().get(4..).unwrap_or_default(),
-        );
+        let crc = header_crc(&header, crc32c(!0, &bytes), start + offset);
         let sound = if crc == header.crc.get() { "" } else { "  BAD CHECKSUM" };
         println!(
             "lane {lane} half {half} +{offset:<6} seq {} nonce {:016x} {len} bytes{sound}",
@@ -81,24 +78,19 @@ fn records(image: &Image, geometry: &Geometry, lane: u32, half: u8, patches: boo
 }
 
 fn show_patches(mut bytes: &[u8]) {
-    while let Ok((head, rest)) = zerocopy::little_endian::U64::read_from_prefix(bytes) {
-        let head = head.get();
-        let at = head & ((1 << format::PATCH_AT_BITS) - 1);
-        let len = (head >> format::PATCH_AT_BITS & ((1 << format::PATCH_LEN_BITS) - 1)) as usize;
-        let kind = (head >> (format::PATCH_AT_BITS + format::PATCH_LEN_BITS)) as u8;
-        let follow = if kind == format::PATCH_ZERO { 0 } else { len };
-        let Some((payload, next)) = rest.split_at_checked(follow) else { break };
-        match (kind, Bits::read_from_prefix(payload)) {
-            (format::PATCH_WRITE, _) => println!("    {at:#x}: write {len} bytes: {}", hex(payload)),
-            (format::PATCH_ZERO, _) => println!("    {at:#x}: zero {len} bytes"),
-            (_, Ok((bits, _))) => {
-                let verb = if kind == format::PATCH_SET { "set" } else { "clear" };
-                println!("    {at:#x}: {verb} {} bits from {}", bits.count.get(), bits.first.get());
-            }
-            (_, Err(_)) => break,
+    while let Some((patch, rest)) = patch::split(bytes) {
+        match patch {
+            Patch::Write { at, bytes } => println!("    {at:#x}: write {} bytes: {}", bytes.len(), hex(bytes)),
+            Patch::Zero { at, len } => println!("    {at:#x}: zero {len} bytes"),
+            Patch::Set { at, bits } => show_bits(at, "set", bits),
+            Patch::Clear { at, bits } => show_bits(at, "clear", bits),
         }
-        bytes = next;
+        bytes = rest;
     }
+}
+
+fn show_bits(at: u64, verb: &str, bits: Bits) {
+    println!("    {at:#x}: {verb} {} bits from {}", bits.count.get(), bits.first.get());
 }
 
 fn hex(bytes: &[u8]) -> String {
