@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The mutants: each breaks one rule of the protocol (Documentation/media-format.rst) by an edit of the sources, and names the
-test that has to fail. White space in what is replaced does not matter, but it must be found exactly once.
+test that has to fail. White space in what is replaced does not matter, but it must be found exactly once, in the body of one
+function.
 
 `core/` is the code under test. Where the rule is one that the caller of the core obeys (the file system's shell), the edit
 is made to the caller in the simulation; where it is one of the machine, to the simulated machine."""
@@ -39,6 +40,7 @@ STEPS = ("steps", "operations_happen_or_do_not")
 TAILS = ("steps", "tails_are_zero_when_seen")
 STALE = ("limits", "stale_generations_are_not_found")
 WAITING = ("limits", "orphans_that_wait_are_freed_when_somebody_needs_what_they_have")
+ORPHANS = ("limits", "many_orphans_are_freed")
 NUMBERS = ("limits", "numbers_that_wait_are_used_before_the_table_grows")
 GROUPS = ("limits", "an_extent_over_many_groups_is_freed")
 REMOUNT = ("log", "a_mount_changes_between_reading_and_writing")
@@ -55,8 +57,21 @@ def crash(only):
 MUTANTS = []
 
 
+AID = object()
+
+
+def aid(name, old, new):
+    """A field or a function that a mutant needs, and that does nothing by itself: it is there whichever mutant is awake."""
+    return name, old, new, AID
+
+
+def within(name, function, old, new):
+    """An edit in the function of this name."""
+    return name, old, new, function
+
+
 def mutant(name, why, by, *edits):
-    MUTANTS.append({"name": name, "why": why, "by": by, "edits": edits})
+    MUTANTS.append({"name": name, "why": why, "by": by, "edits": [edit if len(edit) == 4 else (*edit, None) for edit in edits]})
 
 
 # --- limbo: former metadata must not be used again while a record that patches it could be replayed ---
@@ -72,16 +87,19 @@ mutant("limbo for data reuse only", "whoever wants a block for metadata (near ot
 mutant("limbo released before the cut is durable", "releases, then writes the slots", THREE,
        (CHECKPOINT, "self.write_back_lanes()?;", "self.release_limbo(cut); self.write_back_lanes()?;"))
 
+# A number that a record takes along.
+TAG = (aid(RECORD, "    limbo: u128,\n", "    limbo: u128,\n    pub(super) tag: u64,\n"),
+       aid(RECORD, "count: 0, limbo: 0,", "count: 0, limbo: 0, tag: 0,"))
+
 mutant("limbo tag taken before the locks", "the sequence that a limbo entry waits for is read when the record is begun. (Read "
        "between object and lane lock it is at least that of every record that patched the block, which suffices here: the "
        "record that frees a block does not write to it.)", WITHIN,
-       (RECORD, "    limbo: u128,\n", "    limbo: u128,\n    tag: u64,\n"),
-       (RECORD, "count: 0, limbo: 0,", "count: 0, tag: 0, limbo: 0,"),
+       *TAG,
        (RECORD, "stage.reset();", "stage.reset(); stage.tag = volume.machine.drawn();"),
        (RECORD, "self.publish(seq);", "let _ = seq; self.publish(self.stage.tag);"))
 
 mutant("bitmap reloaded while limbo exists", "a checkpoint reads the DRAM bits from the media again", THREE,
-       (CHECKPOINT, "self.release_limbo(state.cut);", "self.release_limbo(state.cut); self.load_groups()?;"))
+       (CHECKPOINT, "self.release_limbo(state.cut);", "self.release_limbo(state.cut); self.load_groups(&mut |_| Ok(()))?;"))
 
 # --- bits ---
 
@@ -90,7 +108,7 @@ mutant("bits by read-modify-write", "a word of a bitmap is read, changed and sto
         "Patch::Set { at, bits } => modify(media, at, bits, true),"),
        (PATCH, "Patch::Clear { at, bits } => media.clear_bits(at, bits.first.get(), bits.count.get()),",
         "Patch::Clear { at, bits } => modify(media, at, bits, false),"),
-       (PATCH, "/// Starts the write-back of every line that these patches changed.",
+       aid(PATCH, "/// Starts the write-back of every line that these patches changed.",
         "fn modify(media: &impl PmemMut, at: u64, bits: Bits, set: bool) -> Result {\n"
         "    for bit in bits.first.get()..bits.first.get().wrapping_add(bits.count.get()) {\n"
         "        let place = at.wrapping_add(u64::from(bit / 64).wrapping_mul(8));\n"
@@ -106,67 +124,53 @@ mutant("bits by read-modify-write", "a word of a bitmap is read, changed and sto
         "/// Starts the write-back of every line that these patches changed."))
 
 mutant("absolute bitmap words", "a record carries the byte of the bitmap as it will be, not the bit", THREE,
-       (RECORD, "self.push(Patch::Set { at, bits: patch::bits(bit, count) })\n    }\n\n    /// Frees blocks of user data",
+       within(RECORD, "set_blocks", "self.push(Patch::Set { at, bits: patch::bits(bit, count) })",
         "let place = at.wrapping_add(u64::from(bit / 8));\n"
         "let mut byte = [0; 1];\n"
         "crate::media::Pmem::read_bytes(&self.volume.machine, place, &mut byte)?;\n"
         "let [old] = byte;\n"
         "let _ = count;\n"
-        "self.push(Patch::Write { at: place, bytes: &[old | 1u8.wrapping_shl(bit % 8)] })\n"
-        "    }\n\n    /// Frees blocks of user data"),
+        "self.push(Patch::Write { at: place, bytes: &[old | 1u8.wrapping_shl(bit % 8)] })"),
        (PATCH, "len > 0 && (at >= table", "len > 0 && (block_of_bitmap(geometry, at) || at >= table"),
-       (PATCH, "fn bits_allowed(", "fn block_of_bitmap(geometry: &Geometry, at: u64) -> bool {\n"
+       aid(PATCH, "fn bits_allowed(", "fn block_of_bitmap(geometry: &Geometry, at: u64) -> bool {\n"
         "    at / BLOCK >= geometry.bitmap_start() && at / BLOCK < geometry.data().start\n}\n\nfn bits_allowed("))
 
 # --- order within a commit ---
 
+EARLY = aid(RECORD, "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {",
+            "pub(super) fn publish_early<M: Machine>(&self, volume: &Volume<M>) {\n"
+            "    let (mut patches, mut limbo) = (self.patches(), self.limbo);\n"
+            "    while let Some((patch, rest)) = patch::split(patches) {\n"
+            "        if let (Patch::Clear { .. }, Some((block, count)), 0) = (patch, patch.blocks(&volume.geometry), limbo & 1) {\n"
+            "            volume.give_back(block, count);\n"
+            "        }\n"
+            "        limbo >>= 1;\n"
+            "        patches = rest;\n"
+            "    }\n"
+            "}\n"
+            "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {")
+
 mutant("publish before the apply", "freed blocks can be had again before the record is applied", FREE_ALLOCATE,
        (LOG, "let applied = patch::apply", "stage.publish_early(self);\n        let applied = patch::apply"),
-       (RECORD, "/// What the record freed can be had again, now or, in limbo, later.", "/// Nothing."),
        (RECORD, "} else { self.volume.give_back(block, count); } } limbo >>= 1;", "} } limbo >>= 1;"),
-       (RECORD, "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {",
-        "pub(super) fn publish_early<M: Machine>(&self, volume: &Volume<M>) {\n"
-        "    let (mut patches, mut limbo) = (self.patches(), self.limbo);\n"
-        "    while let Some((patch, rest)) = patch::split(patches) {\n"
-        "        if let (Patch::Clear { .. }, Some((block, count)), 0) = (patch, patch.blocks(&volume.geometry), limbo & 1) {\n"
-        "            volume.give_back(block, count);\n"
-        "        }\n"
-        "        limbo >>= 1;\n"
-        "        patches = rest;\n"
-        "    }\n"
-        "}\n"
-        "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {"),
+       EARLY,
        (WORLD, "Lock::Lane(_) | Lock::Group(_)", "Lock::Lane(_) => !matches!(self, Lock::Lane(_) | Lock::Checkpoint),\n            Lock::Group(_)"))
 
 mutant("publish before the fence", "freed blocks can be had again before the record is durable", FREE_ALLOCATE,
        (LOG, "self.machine.store_nt(at, stage.lines())?;", "self.machine.store_nt(at, stage.lines())?; stage.publish_early(self);"),
        (RECORD, "} else { self.volume.give_back(block, count); } } limbo >>= 1;", "} } limbo >>= 1;"),
-       (RECORD, "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {",
-        "pub(super) fn publish_early<M: Machine>(&self, volume: &Volume<M>) {\n"
-        "    let (mut patches, mut limbo) = (self.patches(), self.limbo);\n"
-        "    while let Some((patch, rest)) = patch::split(patches) {\n"
-        "        if let (Patch::Clear { .. }, Some((block, count)), 0) = (patch, patch.blocks(&volume.geometry), limbo & 1) {\n"
-        "            volume.give_back(block, count);\n"
-        "        }\n"
-        "        limbo >>= 1;\n"
-        "        patches = rest;\n"
-        "    }\n"
-        "}\n"
-        "fn push(&mut self, at: u64, len: u64, kind: u8, payload: &[u8]) -> Result {"),
+       EARLY,
        (WORLD, "Lock::Lane(_) | Lock::Group(_)", "Lock::Lane(_) => !matches!(self, Lock::Lane(_) | Lock::Checkpoint),\n            Lock::Group(_)"))
 
 mutant("number drawn before the object locks", "the sequence number is drawn when the record is begun", THREE,
-       (RECORD, "    limbo: u128,\n", "    limbo: u128,\n    pub(super) early: u64,\n"),
-       (RECORD, "count: 0, limbo: 0,", "count: 0, early: 0, limbo: 0,"),
-       (RECORD, "stage.reset();", "stage.reset(); stage.early = volume.machine.draw();"),
-       (LOG, "let seq = self.machine.draw();", "let seq = stage.early;"))
+       *TAG,
+       (RECORD, "stage.reset();", "stage.reset(); stage.tag = volume.machine.draw();"),
+       (LOG, "let seq = self.machine.draw();", "let seq = stage.tag;"))
 
 mutant("number drawn before the lane lock", "the sequence number is drawn when the commit begins", THREE,
-       (LOG, "fn enter(&self, stage: &mut Stage) -> Result<(u64, Result)> {",
-        "fn enter(&self, stage: &mut Stage) -> Result<(u64, Result)> {\n        let seq = self.machine.draw();"),
-       (LOG, "self.append(number, lane, stage, crc)", "self.append(number, lane, stage, crc, seq)"),
-       (LOG, "stage: &mut Stage, crc: u32) -> Result<Entry> {", "stage: &mut Stage, crc: u32, seq: u64) -> Result<Entry> {"),
-       (LOG, "let seq = self.machine.draw();\n        stage.seal", "stage.seal"))
+       *TAG,
+       within(LOG, "enter", "let crc = crc32c", "stage.tag = self.machine.draw(); let crc = crc32c"),
+       (LOG, "let seq = self.machine.draw();", "let seq = stage.tag;"))
 
 mutant("object lock released before the fence", "a commit returns while its record is not durable: the next one in the lane fences it",
        THREE, (LOG, "self.machine.store_nt(at, stage.lines())?; self.machine.fence();",
@@ -192,7 +196,7 @@ mutant("wait for space under the lane lock", "a full lane runs the checkpoint wi
        (WORLD, "Lock::Lane(_) | Lock::Group(_)", "Lock::Lane(_) => true,\n            Lock::Group(_)"))
 
 mutant("no data fence", "fresh blocks count as written without a fence", THREE,
-       (SPAN, "pub fn written(self) -> Blocks<'v, M, Written> { self.volume.fence();", "pub fn written(self) -> Blocks<'v, M, Written> {"))
+       within(SPAN, "written", "self.volume.fence();", ""))
 
 mutant("fence on another CPU", "a fence waits for the stores of another CPU (of the machine: the core cannot name a CPU)", THREE,
        (WORLD, "self.media.borrow_mut().fence(self.current());",
@@ -237,12 +241,7 @@ mutant("replay unsorted", "lane by lane", THREE,
        (REPLAY, "half.next_seq < other.next_seq", "half.next_seq < other.next_seq && false"))
 
 mutant("replay of one half only", "the other half of each lane is not looked at", THREE,
-       (REPLAY, "fn scan(machine: &impl Machine, geometry: &Geometry, expected: Expected) -> Result<(u64, u64)> {\n"
-        "    let (mut highest, mut count) = (expected.cut, 0u64);\n"
-        "    for lane in 0..geometry.lanes() {\n        for number in 0..2u8 {",
-        "fn scan(machine: &impl Machine, geometry: &Geometry, expected: Expected) -> Result<(u64, u64)> {\n"
-        "    let (mut highest, mut count) = (expected.cut, 0u64);\n"
-        "    for lane in 0..geometry.lanes() {\n        for number in 0..1u8 {"),
+       within(REPLAY, "scan", "for number in 0..2u8", "for number in 0..1u8"),
        (REPLAY, "for number in 0..2u8 { peek(", "for number in 0..1u8 { peek("))
 
 mutant("replay done before its write-back", "the new cut is stored before what was replayed is fenced", THREE,
@@ -251,7 +250,7 @@ mutant("replay done before its write-back", "the new cut is stored before what w
 
 # --- trees, orphans, and what the caller of the core has to do ---
 
-mutant("no node fence", "fresh nodes of a tree are not fenced before the record that links them", STEPS,
+mutant("no node fence", "fresh nodes of a tree are not fenced before the record that links them", crash("split"),
        (CHANGE, "if self.stored { self.volume.fence(); }", ""))
 
 mutant("no orphan mark", "the last unlink does not mark the inode", STEPS,
@@ -266,7 +265,7 @@ mutant("blocks of a freed inode stay", "only its number is freed", STEPS,
 mutant("number of a waiting orphan given back", "it can be used again before the record that frees it", STEPS,
        (EVICT, "*place = Some(live);", "volume.give_back_number(live.ino()); *place = Some(live);"))
 
-mutant("waiting orphan forgotten", "the one that fills the queue is not freed with the others, nor kept", STEPS,
+mutant("waiting orphan forgotten", "the one that fills the queue is not freed with the others, nor kept", ORPHANS,
        (EVICT, "if change.record().room() < COST { break; }", "if change.record().room() < COST || freed > 8 { freed = 16; break; }"))
 
 mutant("waiting orphan found", "whoever knows its number gets a file that is about to be freed", STALE,
@@ -425,8 +424,7 @@ mutant("cut blocks still counted", "the inode's number of blocks stays", crash("
        (FREE, "raw.blocks = raw.blocks.get().saturating_sub(u64::from(part.len)).into();", ""))
 
 mutant("attached blocks not marked", "their bits are set in DRAM only", crash("write"),
-       (RECORD, "pub fn attach(&mut self, blocks: Blocks<'v, M, Written>) -> Result { self.set_blocks(blocks.first(), blocks.count())?;",
-        "pub fn attach(&mut self, blocks: Blocks<'v, M, Written>) -> Result {"))
+       within(RECORD, "attach", "self.set_blocks(blocks.first(), blocks.count())?;", ""))
 
 mutant("attached blocks not counted", "the inode's number of blocks stays", crash("write"),
        (OPS_DATA, "raw.blocks = raw.blocks.get().saturating_add(u64::from(run.len)).into();", ""))
@@ -465,14 +463,14 @@ mutant("blocks given back twice after an error", "a reservation that a record to
 mutant("emptied leaf not unlinked", "the root of an emptied directory stays", crash("unlink"),
        (REMOVE, "self.root = 0; self.level = 0; Ok(())", "Ok(())"))
 
-mutant("split leaf not freed", "the leaf that two fresh ones replace is lost", crash("long"),
+mutant("split leaf not freed", "the leaf that two fresh ones replace is lost", crash("split"),
        (INSERT, "self.discard(change, leaf.block)?; self.link(change, path, 1, left.0, Some((pivot, right.0)))",
         "self.link(change, path, 1, left.0, Some((pivot, right.0)))"))
 
-mutant("right half of a split not linked", "its entries are lost", crash("long"),
+mutant("right half of a split not linked", "its entries are lost", crash("split"),
        (INSERT, "self.link(change, path, 1, left.0, Some((pivot, right.0)))", "let _ = right.0; self.link(change, path, 1, left.0, None)"))
 
-mutant("merged leaf not freed", "one of the two leaves that were merged is lost", crash("long"),
+mutant("merged leaf not freed", "one of the two leaves that were merged is lost", crash("merge"),
        (REMOVE, "self.discard(change, b.block)?;", ""))
 
 mutant("head of a fresh block not zeroed", "what was in it before is visible", crash("write"),

@@ -272,6 +272,26 @@ fn orphans_that_wait_are_freed_when_somebody_needs_what_they_have() {
     assert_eq!(Volume::open(machine, geometry, Open::ReadWrite).unwrap().orphans(0), Ok(None), "closing frees it");
 }
 
+/// Those that fill the queue are all freed, however many of them one record takes.
+#[test]
+fn many_orphans_are_freed() {
+    let mut driver = driver(2 << 20, 4096);
+    let before = driver.volume.space();
+    let names = (0..40).map(|number| format!("{number}").into_bytes()).collect::<Vec<_>>();
+    for (number, name) in names.iter().enumerate() {
+        driver.apply(&Op::Create(ROOT, name.clone())).unwrap();
+        let ino = driver.model.entries(ROOT)[name];
+        driver.apply(&Op::Write(ino, 0, vec![1; number % 3 * BLOCK as usize])).unwrap();
+    }
+    for name in names {
+        driver.apply(&Op::Unlink(ROOT, name)).unwrap();
+    }
+    driver.volume.reclaim().unwrap();
+    assert_eq!(driver.volume.orphans(0), Ok(None));
+    assert_eq!(driver.volume.space(), before);
+    driver.compare();
+}
+
 /// The table has one chunk, and its numbers are given out again before it grows.
 #[test]
 fn numbers_that_wait_are_used_before_the_table_grows() {

@@ -61,6 +61,8 @@ fn cut<R>(world: &World, of_256: u8, most: usize, seed: u64, f: impl FnOnce() ->
 fn recover(image: &[u64], models: &[&Model], seed: u64) -> (Driver<World>, Vec<Vec<u64>>) {
     let world = machine(image.to_vec(), seed);
     let (driver, images) = cut(&world.clone(), 8, 2, seed, || Driver::mount(world).expect("the volume mounts"));
+    driver.volume.reclaim().expect("orphans are freed");
+    assert_eq!(driver.volume.orphans(0), Ok(None), "a mount finishes what was interrupted");
     let mut driver = driver;
     driver.check().expect("the volume fits together");
     let found = driver.read_back().expect("the volume can be read");
@@ -108,11 +110,14 @@ fn step(driver: &mut Driver<World>, op: &Op, most: usize, adopt: u8, random: &mu
     let after = driver.model.clone();
     let mut looked = 0;
     let mut kept = None;
-    let chosen = random.chance(adopt).then(|| random.below(images.len()));
+    let truncation = matches!(op, Op::Truncate(..));
+    let interrupted: Vec<usize> = (0..images.len()).filter(|index| truncation && has_orphan(&images[*index])).collect();
+    INTERRUPTED.with(|count| count.set(count.get() + interrupted.len()));
+    let chosen = random.chance(adopt).then(|| match interrupted[..] {
+        [] => random.below(images.len()),
+        _ => interrupted[random.below(interrupted.len())],
+    });
     for (index, image) in images.iter().enumerate() {
-        if matches!(op, Op::Truncate(..)) && has_orphan(image) {
-            INTERRUPTED.with(|interrupted| interrupted.set(interrupted.get() + 1));
-        }
         let (mut next, within) = recover(image, &[&before, &after], random.word());
         looked += 1 + within.len();
         for image in &within {

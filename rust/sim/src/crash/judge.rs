@@ -83,6 +83,9 @@ pub struct Judge {
 fn open(machine: &Plain<Canvas>, geometry: Geometry) -> Result<Model, String> {
     let driver = Driver::mount_at(machine, geometry).map_err(|error| format!("mount: {error:?}"))?;
     driver.volume.reclaim().map_err(|error| format!("orphans: {error:?}"))?;
+    if driver.volume.orphans(0) != Ok(None) {
+        return Err("an orphan that the mount left".into());
+    }
     let summary = driver.check().map_err(|error| format!("check: {error:?}"))?;
     let space = driver.volume.space();
     if space.blocks - space.free != summary.blocks || space.inodes - space.free_inodes != summary.inodes {

@@ -78,6 +78,10 @@ const OPERATIONS: &[&str] = &[
     "rmdir /d",
 ];
 
+/// Where `checkpoint` is in the list.
+const CHECKPOINT: usize = 54;
+const _: () = assert!(matches!(OPERATIONS[CHECKPOINT].as_bytes(), b"checkpoint"));
+
 /// Pairs of those that make the inode table grow, or come after it.
 const GROWING: [[usize; 2]; 6] = [[0, 1], [0, 2], [2, 0], [3, 0], [5, 0], [6, 3]];
 
@@ -86,10 +90,15 @@ fn operation(index: usize) -> Vec<Item> {
     calls.collect()
 }
 
+/// Setups on which a tree is about to get a level more or less.
+const EDGES: [&str; 3] = ["split", "merge", "extents"];
+
 /// How much is done before time decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Tier {
     pub one: Budget,
+    /// Of single operations where a tree gets a level more or less.
+    pub edge: Budget,
     pub two: Budget,
     pub long: Budget,
     /// Sequences of three, sequences on a volume that is full, and long ones.
@@ -98,39 +107,47 @@ pub struct Tier {
     pub longs: usize,
     /// Pairs of CPUs.
     pub cpus: usize,
+    /// Sequences of two with a checkpoint behind, which writes little at a time.
+    pub checkpoints: usize,
 }
 
 /// What a test of a mutant does.
 pub const QUICK: Tier = Tier {
-    one: Budget { all: 512, pairs: 300, random: 100 },
-    two: Budget { all: 64, pairs: 30, random: 20 },
-    long: Budget { all: 32, pairs: 6, random: 10 },
+    one: Budget { all: 512, words: 512, pairs: 300, random: 100 },
+    edge: Budget { all: 64, words: 128, pairs: 100, random: 50 },
+    two: Budget { all: 64, words: 96, pairs: 30, random: 20 },
+    long: Budget { all: 32, words: 32, pairs: 6, random: 10 },
     threes: 50,
     brims: 50,
     longs: 50,
     cpus: 50,
+    checkpoints: 10,
 };
 
 /// What `make check` does.
 pub const CHECK: Tier = Tier {
-    one: Budget { all: 4096, pairs: 20_000, random: 1000 },
-    two: Budget { all: 256, pairs: 60, random: 40 },
-    long: Budget { all: 32, pairs: 6, random: 10 },
-    threes: 1000,
-    brims: 300,
-    longs: 200,
-    cpus: 400,
+    one: Budget { all: 1024, words: 4096, pairs: 5000, random: 200 },
+    edge: Budget { all: 256, words: 256, pairs: 300, random: 100 },
+    two: Budget { all: 64, words: 48, pairs: 10, random: 10 },
+    long: Budget { all: 32, words: 24, pairs: 6, random: 10 },
+    threes: 400,
+    brims: 100,
+    longs: 60,
+    cpus: 200,
+    checkpoints: 150,
 };
 
 /// What `make check-full` does.
 pub const FULL: Tier = Tier {
-    one: Budget { all: 65_536, pairs: 100_000, random: 10_000 },
-    two: Budget { all: 1024, pairs: 4000, random: 500 },
-    long: Budget { all: 64, pairs: 30, random: 30 },
+    one: Budget { all: 65_536, words: 65_536, pairs: 100_000, random: 10_000 },
+    edge: Budget { all: 4096, words: 16_384, pairs: 20_000, random: 2000 },
+    two: Budget { all: 1024, words: 4096, pairs: 4000, random: 500 },
+    long: Budget { all: 64, words: 256, pairs: 30, random: 30 },
     threes: 20_000,
     brims: 5000,
     longs: 4000,
     cpus: 10000,
+    checkpoints: 2000,
 };
 
 /// A piece of work.
@@ -153,13 +170,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// With `only`, sequences whose last operation has this in it; `long` for the long ones.
+    /// With `only`, sequences whose last operation has this in it, or those on the setup of this name; `long` for the long ones.
     pub fn new(tier: Tier, seed: u64, endless: bool, only: Option<&str>) -> Self {
         let mut random = Random::new(seed);
         let count = OPERATIONS.len();
         let mut pieces = vec![Piece::Sequence("small", Vec::new())];
         pieces.extend((0..count).map(|last| Piece::Sequence("small", vec![last])));
         pieces.extend((0..count).map(|last| Piece::Sequence("brim", vec![last])));
+        for setup in EDGES {
+            pieces.extend((0..count).map(|last| Piece::Sequence(setup, vec![last])));
+        }
         let pairs = (0..count * count).map(|pair| vec![pair / count, pair % count]);
         pieces.extend(pairs.map(|pair| Piece::Sequence(if pair[0] % 2 == 1 { "lanes" } else { "small" }, pair)));
         let some = |count: usize, random: &mut Random| -> Vec<usize> {
@@ -167,6 +187,11 @@ impl Plan {
         };
         pieces.extend((0..tier.brims).map(|_| Piece::Sequence("brim", some(2, &mut random))));
         pieces.extend((0..tier.threes).map(|_| Piece::Sequence("small", some(3, &mut random))));
+        pieces.extend((0..tier.checkpoints).map(|_| {
+            let mut three = some(2, &mut random);
+            three.push(CHECKPOINT);
+            Piece::Sequence("small", three)
+        }));
         pieces.extend(GROWING.map(|two| Piece::Sequence("inodes", two.to_vec())));
         pieces.extend(
             (0..tier.cpus).map(|_| Piece::Cpus(some(2, &mut random), some(2, &mut random), random.word() >> 32)),
@@ -174,8 +199,8 @@ impl Plan {
         pieces.extend((0..tier.longs).map(|_| Piece::Long));
         if let Some(only) = only {
             pieces.retain(|piece| match piece {
-                Piece::Sequence(_, operations) => {
-                    operations.last().is_some_and(|last| OPERATIONS[*last].contains(only))
+                Piece::Sequence(setup, operations) => {
+                    *setup == only || operations.last().is_some_and(|last| OPERATIONS[*last].contains(only))
                 }
                 Piece::Cpus(..) => only == "cpus",
                 Piece::Long => only == "long",
@@ -208,9 +233,10 @@ impl Plan {
         };
         Some(match piece {
             Piece::Sequence(setup, operations) => {
-                let budget = match operations.len() {
-                    0 | 1 => self.tier.one,
-                    2 => self.tier.two,
+                let budget = match operations[..] {
+                    [_] if EDGES.contains(&setup) => self.tier.edge,
+                    [] | [_] => self.tier.one,
+                    [_, _] | [.., CHECKPOINT] => self.tier.two,
                     _ => self.tier.long,
                 };
                 self.sequence(setup, &operations, budget, &mut random, tally)

@@ -37,6 +37,10 @@ enum Tree {
     Twice(&'static str),
     /// A file for every inode number of the first chunk.
     AllNumbers,
+    /// The root directory is one leaf, which the next entry splits.
+    BeforeSplit,
+    /// It has two leaves, which become one when the next entry of one of them is removed.
+    BeforeMerge,
 }
 
 /// A few files, one of each kind: whole blocks, a tail, a hole, blocks that are not written, two names.
@@ -46,6 +50,13 @@ const FILES: &str = "mkdir /d; mkdir /e; mkdir /d/s; create /f; write /f - 0 500
 const BRIM: &str = "mkdir /d; mkdir /e; mkdir /d/s; create /f; write /f - 0 5000; create /g; write /g - 8192 3000; \
                     reserve /g - 0 1; create /d/x; write /d/x - 0 700; link /d/x /l; symlink /s - 9; mkfifo /p; create /n0; \
                     create /z; reserve /z - 0 10";
+
+/// The same with a file whose next extent is one too many for its inode, and one of which all but one have to go before they
+/// are in the inode again.
+const EXTENTS: &str = "mkdir /d; mkdir /e; mkdir /d/s; create /f; write /f - 0 5000; reserve /f - 4 1; reserve /f - 6 1; \
+                       reserve /f - 8 1; write /f - 40960 100; create /g; write /g - 8192 3000; reserve /g - 0 1; reserve /g - 4 1; \
+                       reserve /g - 6 1; write /g - 32768 9; reserve /g - 10 1; create /d/x; write /d/x - 0 700; link /d/x /l; \
+                       symlink /s - 9; mkfifo /p; create /n0";
 
 /// All setups: those for long workloads first.
 pub static SETUPS: &[Setup] = &[
@@ -71,6 +82,9 @@ pub static SETUPS: &[Setup] = &[
         longest: 250,
     },
     Setup { name: "inodes", blocks: 96, lanes: 1, half: 2048, tree: Tree::AllNumbers, names: 6, longest: 3 },
+    Setup { name: "split", blocks: 64, lanes: 1, half: 2048, tree: Tree::BeforeSplit, names: 6, longest: 3 },
+    Setup { name: "merge", blocks: 64, lanes: 1, half: 2048, tree: Tree::BeforeMerge, names: 6, longest: 3 },
+    Setup { name: "extents", blocks: 64, lanes: 1, half: 2048, tree: Tree::Of(EXTENTS), names: 6, longest: 3 },
     Setup { name: "cpus", blocks: 60, lanes: 2, half: 2048, tree: Tree::Twice(FILES), names: 6, longest: 3 },
     Setup { name: "one lane", blocks: 60, lanes: 1, half: 2048, tree: Tree::Twice(FILES), names: 6, longest: 3 },
 ];
@@ -122,7 +136,17 @@ impl Setup {
                     driver.apply(&Op::Create(ROOT, format!("k{number}").into_bytes())).expect("the tree has room");
                 }
             }
+            Tree::BeforeSplit | Tree::BeforeMerge => {}
         }
+        if matches!(self.tree, Tree::BeforeSplit | Tree::BeforeMerge) {
+            fill(&mut driver, FILES);
+            driver = before_next_level(driver, |number| format!("link /n0 /k{number}"));
+        }
+        if let Tree::BeforeMerge = self.tree {
+            fill(&mut driver, "link /n0 /k");
+            driver = before_next_level(driver, |number| format!("unlink /k{number}"));
+        }
+        let world = driver.machine.clone();
         driver.compare();
         driver.volume.close().expect("the log can be read");
         let image = world.media.borrow().durable().to_vec();
@@ -137,4 +161,24 @@ fn fill(driver: &mut Driver<World>, calls: &str) {
         let (_, ops) = call::resolve(&call, driver).expect("the tree can be made");
         ops.iter().for_each(|op| driver.apply(op).expect("the tree has room"));
     }
+}
+
+/// Does calls until one of them takes or gives back blocks, as a tree does that gets a level more or less. Returns the volume
+/// as it was before that.
+fn before_next_level(driver: Driver<World>, call: impl Fn(usize) -> String) -> Driver<World> {
+    let mut driver = driver;
+    let free = driver.volume.space().free;
+    for number in 0.. {
+        let (image, model, clock) =
+            (driver.machine.media.borrow().durable().to_vec(), driver.model.clone(), driver.clock);
+        fill(&mut driver, &call(number));
+        if driver.volume.space().free != free {
+            let world = World::new(image, 1, 77);
+            world.prepare(driver.volume.geometry());
+            driver = Driver::mount(world).expect("it was mounted");
+            driver.adopt(model, clock);
+            break;
+        }
+    }
+    driver
 }

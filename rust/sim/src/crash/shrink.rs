@@ -10,7 +10,7 @@ use super::states::Budget;
 use super::tally::Tally;
 
 /// Enough to find again what was found, with fewer calls before it.
-const BUDGET: Budget = Budget { all: 4096, pairs: 4000, random: 2000 };
+const BUDGET: Budget = Budget { all: 4096, words: 4096, pairs: 4000, random: 2000 };
 
 /// Runs a workload of which the last call, or mount, is explored.
 fn explore(workload: &Workload) -> Option<Failure> {

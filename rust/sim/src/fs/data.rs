@@ -3,7 +3,7 @@
 //! What the driver does to the contents of files, as `rust/fs` does it: write(2), stores through a mapping, fsync, truncate,
 //! fallocate.
 
-use pfnfs_core::media::{Result, BLOCK};
+use pfnfs_core::media::{Error, Result, BLOCK};
 use pfnfs_core::meta::extent::{self, Extent};
 use pfnfs_core::meta::inode::Live;
 use pfnfs_core::meta::{ops, Machine};
@@ -179,9 +179,13 @@ impl<M: Machine + Clone> Driver<M> {
         let at = pos / BLOCK;
         self.with(ino, |driver, live| {
             if at >= live.size().div_ceil(BLOCK) {
-                return Err(pfnfs_core::media::Error::Invalid("a store past the end"));
+                return Err(Error::Invalid("a store past the end"));
             }
+            let known = driver.mapped.contains(&(ino, at));
             let block = driver.fault(live, at, now)?;
+            if !known && at == live.size() / BLOCK {
+                driver.nothing_past_end(block, live.size() % BLOCK)?;
+            }
             let end = (pos + bytes.len() as u64).min(live.size());
             driver.machine.store(block * BLOCK + pos % BLOCK, bytes)?;
             driver.dirty.insert(ino);
@@ -192,6 +196,19 @@ impl<M: Machine + Clone> Driver<M> {
             }
             Ok(())
         })
+    }
+
+    /// What a program finds past the end of the file when it gets to see the last block.
+    fn nothing_past_end(&self, block: u64, end: u64) -> Result {
+        let mut seen = vec![0; (BLOCK - end) as usize];
+        let at = block * BLOCK + end;
+        for (index, piece) in seen.chunks_mut(64).enumerate() {
+            self.machine.read_bytes(at + index as u64 * 64, piece)?;
+        }
+        match seen.iter().all(|byte| *byte == 0) {
+            true => Ok(()),
+            false => Err(Error::Corrupt { at, why: "what a mapping shows past the end" }),
+        }
     }
 
     /// A write fault: the block, which the mapping has from now on.
