@@ -85,7 +85,7 @@ mutant("limbo for data reuse only", "whoever wants a block for metadata (near ot
         "if let Some(blocks) = self.sound(near, want, align2m) { return Ok(blocks); }"))
 
 mutant("limbo released before the cut is durable", "releases, then writes the slots", THREE,
-       (CHECKPOINT, "self.write_back_lanes()?;", "self.release_limbo(cut); self.write_back_lanes()?;"))
+       (CHECKPOINT, "self.write_back_lanes(&mut state.buffer)?;", "self.release_limbo(cut); self.write_back_lanes(&mut state.buffer)?;"))
 
 # A number that a record takes along.
 TAG = (aid(RECORD, "    limbo: u128,\n", "    limbo: u128,\n    pub(super) tag: u64,\n"),
@@ -208,14 +208,14 @@ mutant("cut stored without write-back", "nothing is written back", THREE,
        (CHECKPOINT, "patch::write_back(&self.machine, buffer.patches());", ""))
 
 mutant("cut stored without the fence of the write-back", "the write-backs may be late", THREE,
-       (CHECKPOINT, "self.write_back_lanes()?; self.machine.fence();", "self.write_back_lanes()?;"))
+       (CHECKPOINT, "self.write_back_lanes(&mut state.buffer)?; self.machine.fence();", "self.write_back_lanes(&mut state.buffer)?;"))
 
 mutant("cut stored with part of the lines", "only the first line of each patch is written back", THREE,
        (PATCH, "media.flush(at, len);", "media.flush(at, len.min(1));"))
 
 mutant("lanes not visited after the cut is read", "the cut is read last: a record drawn before it may not be applied yet", THREE,
-       (CHECKPOINT, "self.write_back_lanes()?; self.machine.fence();",
-        "self.write_back_lanes()?; self.machine.fence();\n        let cut = self.machine.drawn();"))
+       (CHECKPOINT, "self.write_back_lanes(&mut state.buffer)?; self.machine.fence();",
+        "self.write_back_lanes(&mut state.buffer)?; self.machine.fence();\n        let cut = self.machine.drawn();"))
 
 mutant("half reused early", "a half is filled again although its records are not in place", FULL,
        (LOG, "if half.last > cut { return false; }", "let _ = cut;"))

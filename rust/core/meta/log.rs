@@ -28,6 +28,7 @@ use crate::plat::crc32c;
 pub use checkpoint::Backlog;
 pub use open::Open;
 pub use record::{Record, Stage};
+pub use replay::Buffer;
 
 /// Bytes of the largest record, header included: the size of a stage, at most half of a half.
 pub const RECORD_MAX: usize = 1024;

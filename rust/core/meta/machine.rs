@@ -12,6 +12,7 @@
 //! `Volume::open` fills it.
 
 use super::inode::Live;
+use super::log::{Buffer, Stage};
 use crate::media::PmemMut;
 
 /// Smallest limbo list.
@@ -94,7 +95,7 @@ pub(in crate::meta) struct Half {
 }
 
 /// State of the checkpoints.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 pub struct Checkpoint {
     /// The cut on the media.
     pub(in crate::meta) cut: u64,
@@ -102,6 +103,8 @@ pub struct Checkpoint {
     pub(in crate::meta) mounts: u64,
     /// The slots say that the log is empty.
     pub(in crate::meta) clean: bool,
+    /// The record being written back: who needs a checkpoint has little left of its stack.
+    pub(in crate::meta) buffer: Buffer,
 }
 
 /// A group's state beside its bits.
@@ -125,10 +128,12 @@ pub struct GroupMut<'a> {
 pub const GONE_MAX: usize = 16;
 
 /// Inodes without links that nobody uses any more, waiting to be freed (`ops::evict`). On the media they are orphans.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Gone {
     /// In no order.
     pub(in crate::meta) list: [Option<Live>; GONE_MAX],
+    /// The record that frees them: who comes here may have one of its own on its stack already.
+    pub(in crate::meta) stage: Stage,
 }
 
 /// A former metadata block that must not be used again until the cut has passed `seq`.

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 
 use zerocopy::IntoBytes;
 
-use super::{patch, replay, Volume};
+use super::{patch, Buffer, Volume};
 use crate::media::format::{self, Slot};
 use crate::media::{check, Error, Geometry, PmemMut, Result, BLOCK};
 use crate::meta::machine::{Checkpoint, Half, Machine};
@@ -93,7 +93,7 @@ impl<M: Machine> Volume<M> {
     fn advance(&self, state: &mut Checkpoint, clean: bool) -> Result {
         let cut = self.machine.drawn();
         if cut != state.cut || clean != state.clean {
-            self.write_back_lanes()?;
+            self.write_back_lanes(&mut state.buffer)?;
             self.machine.fence();
             write_slots(&self.machine, &self.geometry, self.slot(cut, state.mounts, clean), format::SLOT_OFFSETS[1])?;
             state.cut = cut;
@@ -119,7 +119,7 @@ impl<M: Machine> Volume<M> {
     /// Visits every lane after the cut was read: who drew a number up to it has left its lane then, so its record is applied and
     /// its stores have reached the caches. Then starts the write-back of what the lane's records changed. These cannot be
     /// overwritten meanwhile, as the lane's cut is still the old one.
-    fn write_back_lanes(&self) -> Result {
+    fn write_back_lanes(&self, buffer: &mut Buffer) -> Result {
         for number in 0..self.geometry.lanes() {
             let lane = self.machine.lane(number, |lane| {
                 lane.halves.iter_mut().for_each(|half| half.upto = half.end);
@@ -129,15 +129,14 @@ impl<M: Machine> Volume<M> {
                 return Err(Error::ReadOnly);
             }
             for half in &lane.halves {
-                self.write_back_half(number, half)?;
+                self.write_back_half(number, half, buffer)?;
             }
         }
         Ok(())
     }
 
-    fn write_back_half(&self, lane: u32, half: &Half) -> Result {
+    fn write_back_half(&self, lane: u32, half: &Half, buffer: &mut Buffer) -> Result {
         let start = self.geometry.half_at(lane, half.number);
-        let mut buffer = replay::Buffer::new();
         let mut offset = half.clean;
         while offset < half.upto {
             let at = start.wrapping_add(u64::from(offset));

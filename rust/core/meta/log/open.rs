@@ -11,7 +11,7 @@ use super::replay::{self, Expected};
 use super::Volume;
 use crate::media::format::{self, Slot};
 use crate::media::{check, Error, Geometry, Pmem, Result};
-use crate::meta::machine::{Checkpoint, Gone, Half, InodesState, Lane, LimboState, Machine};
+use crate::meta::machine::{Half, InodesState, Lane, LimboState, Machine};
 use crate::meta::walk::{Fix, Problem};
 
 /// How to mount.
@@ -120,7 +120,7 @@ impl<M: Machine> Volume<M> {
             let mounts = state.mounts.wrapping_add(1);
             self.nonce.store(self.machine.random(), Ordering::Relaxed);
             write_slots(&self.machine, &self.geometry, self.slot(state.cut, mounts, false), sound)?;
-            *state = Checkpoint { mounts, clean: false, ..*state };
+            (state.mounts, state.clean) = (mounts, false);
             self.empty_lanes(state.cut);
             self.read_only.store(false, Ordering::Release);
             Ok(())
@@ -138,9 +138,9 @@ impl<M: Machine> Volume<M> {
     /// The machine's state of an empty log.
     fn reset(&self, cut: u64, mounts: u64) {
         self.machine.set_drawn(cut);
-        self.machine.checkpoint(|state| *state = Checkpoint { cut, mounts, clean: false });
+        self.machine.checkpoint(|state| (state.cut, state.mounts, state.clean) = (cut, mounts, false));
         self.empty_lanes(cut);
-        self.machine.gone(|gone| *gone = Gone::default());
+        self.machine.gone(|gone| gone.list.iter_mut().for_each(|place| *place = None));
         self.machine.limbo(|limbo| *limbo.state = LimboState::default());
         self.machine.inodes(|inodes| {
             inodes.bits.fill(!0);

@@ -11,7 +11,7 @@ use crate::meta::machine::{Half, Machine};
 use crate::plat::crc32c;
 
 /// A record read back from the log.
-pub(super) struct Buffer {
+pub struct Buffer {
     bytes: [u8; RECORD_MAX],
     len: usize,
 }
@@ -23,6 +23,12 @@ pub(super) struct Expected {
     pub(super) nonce: u64,
     /// The cut: those up to it are in place.
     pub(super) cut: u64,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Buffer {

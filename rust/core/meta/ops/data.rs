@@ -88,6 +88,8 @@ pub fn attach<'v, M: Machine>(
 /// # Errors
 ///
 /// As of [`attach`].
+// Its stage should not be on the stack of a caller that goes on to do other things.
+#[inline(never)]
 pub fn preallocate<'v, M: Machine>(
     volume: &'v Volume<M>,
     file: &mut Live,
@@ -235,6 +237,12 @@ pub fn extend<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: T
     if size < file.size() {
         return Err(Error::Invalid("smaller size"));
     }
+    extend_settled(volume, file, size, now)
+}
+
+/// Apart, so that its stage is not on the stack while an interrupted truncation is finished.
+#[inline(never)]
+fn extend_settled<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Time) -> Result<Durable<()>> {
     let mut stage = Stage::new();
     let change = Change::new(volume, &mut stage);
     let mut raw = file.raw;

@@ -69,18 +69,23 @@ fn empty<M: Machine>(volume: &Volume<M>, live: &mut Live) -> Result {
 
 /// Frees as many of the inodes as one record takes. An inode that cannot be freed stays an orphan, and keeps nobody else from it.
 fn some<M: Machine>(volume: &Volume<M>, gone: &mut Gone) -> Result<usize> {
-    let all = gone.list.iter().flatten();
+    let Gone { list, stage } = gone;
+    let all = list.iter().flatten();
     // The first error is the one that tells what was lost.
-    let freed = together(volume, all.clone()).or_else(|error| together(volume, all.take(1)).map_err(|_| error));
+    let freed =
+        together(volume, stage, all.clone()).or_else(|error| together(volume, stage, all.take(1)).map_err(|_| error));
     let taken = *freed.as_ref().unwrap_or(&1);
-    gone.list.iter_mut().filter(|place| place.is_some()).take(taken).for_each(|place| *place = None);
+    list.iter_mut().filter(|place| place.is_some()).take(taken).for_each(|place| *place = None);
     freed
 }
 
 /// Frees the first of these inodes, and as many others as fit into the same record. Says how many.
-fn together<'a, M: Machine>(volume: &Volume<M>, gone: impl Iterator<Item = &'a Live>) -> Result<usize> {
-    let mut stage = Stage::new();
-    let mut change = Change::new(volume, &mut stage);
+fn together<'a, M: Machine>(
+    volume: &Volume<M>,
+    stage: &mut Stage,
+    gone: impl Iterator<Item = &'a Live>,
+) -> Result<usize> {
+    let mut change = Change::new(volume, stage);
     let mut freed = 0usize;
     for live in gone {
         if change.record().room() < COST {
