@@ -20,7 +20,7 @@ use super::medium::Data;
 use super::mount::{Mounted, Pfnfs};
 use crate::linux::vfs::file::File;
 use crate::linux::vfs::inode::Time;
-use crate::linux::vfs::kiocb::Attempt;
+use crate::linux::vfs::kiocb::{fetch, Attempt};
 use crate::media::{self, BLOCK};
 use crate::meta::extent::{self, Extent};
 use crate::meta::inode::Live;
@@ -179,13 +179,9 @@ impl Write<'_> {
 
     /// Copies up to `n` bytes into the bounce buffer. `EFAULT` if there are none to be had.
     fn fetch(&mut self, n: usize, from: &mut IovIterSource<'_>) -> Result<&[u8]> {
-        if self.bounce.len() < n {
-            // No larger than needed: to clear it takes longer than all the rest.
-            self.bounce.resize(n, 0, GFP_KERNEL)?;
-        }
-        match from.copy_from_iter(self.bounce.get_mut(..n).ok_or(EINVAL)?) {
+        match fetch(&mut self.bounce, n, from)? {
             0 => Err(EFAULT),
-            n => Ok(self.bounce.get(..n).unwrap_or_default()),
+            _ => Ok(&self.bounce),
         }
     }
 

@@ -100,16 +100,23 @@ fn run(bits: &[u64], from: u32, end: u32) -> Option<Run> {
 /// A free run of at most `want` blocks.
 pub(in crate::meta) fn find(bits: &[u64], state: &GroupState, choice: Choice, want: u32) -> Option<Run> {
     let broken = state.free.saturating_sub(state.whole.saturating_mul(HUGE));
-    let end = (bits.len() as u32).wrapping_mul(64);
     let (first, len) = match choice {
-        Choice::At(bit) => run(bits, bit, end).filter(|(first, _)| *first == bit)?,
-        Choice::WholeAt(bit) => run(bits, bit, end).filter(|run| run.0 == bit).and_then(|run| whole_part(run, want))?,
+        Choice::At(bit) => at(bits, bit, want)?,
+        Choice::WholeAt(bit) => whole_part(at(bits, bit, want)?, want)?,
         Choice::Fit if broken >= want => in_broken(bits, want)?,
         Choice::Any if broken > 0 => in_broken(bits, u32::MAX)?,
         Choice::Whole if state.whole > 0 => in_whole(bits, want)?,
         _ => return None,
     };
     Some((first, len.min(want)))
+}
+
+/// The free run that begins right here, as far as `want` goes: what lies behind that is not looked at.
+fn at(bits: &[u64], bit: u32, want: u32) -> Option<Run> {
+    let end = bit.checked_add(want)?;
+    let near = bits.get(..end.div_ceil(64) as usize).unwrap_or(bits);
+    let end = end.min((near.len() as u32).wrapping_mul(64));
+    run(near, bit, end).filter(|(first, _)| *first == bit)
 }
 
 /// All of `want`, or as many whole chunks of a run as there are: what follows must be able to begin at one.

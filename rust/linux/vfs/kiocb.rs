@@ -109,4 +109,15 @@ impl<'i, 'd> Attempt<'i, 'd> {
     }
 }
 
+/// Takes at most `n` bytes from the source, in place of what `out` has, and returns how many there were. (To resize a vector clears
+/// it byte by byte, which takes longer than all else that a small write does.)
+pub(crate) fn fetch(out: &mut KVVec<u8>, n: usize, source: &mut IovIterSource<'_>) -> Result<usize> {
+    out.clear();
+    out.reserve(n, GFP_KERNEL)?;
+    let len = source.copy_from_iter_raw(out.spare_capacity_mut().get_mut(..n).ok_or(EINVAL)?).len();
+    // SAFETY: It is empty, and the first `len` bytes of its spare capacity were initialized by the copy.
+    unsafe { out.inc_len(len) };
+    Ok(len)
+}
+
 // Not wrapped: completion of asynchronous requests; every operation here is done at return.
