@@ -11,7 +11,7 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
 use super::mount::Pfnfs;
-use super::{attr, dir, file, map, namei};
+use super::{attr, dir, file, map, namei, tidy};
 use crate::dax;
 use crate::linux::rwsem::{new_rwsem, ReadGuard, RwSem, WriteGuard};
 use crate::linux::vfs::inode::{Attr, Cached, Cleared, Evicting, Kind, NewInode, Time};
@@ -213,10 +213,14 @@ pub(super) fn evict(e: Evicting<'_, Pfnfs>) -> Cleared<'_, Pfnfs> {
     let cleared = e.clear();
     let live = i.data().live.write().take();
     if let (true, Some(live)) = (orphan && !i.sb().read_only(), live) {
-        let _writing = i.sb().writing();
-        if let Err(e) = ops::evict(mounted.volume(), live) {
-            // What is left is freed at the next mount.
-            let _ = mounted.fail(i.ino(), e);
+        match i.sb().try_writing() {
+            Some(_writing) => {
+                if let Err(e) = ops::evict(mounted.volume(), live) {
+                    // What is left is freed at the next mount.
+                    let _ = mounted.fail(i.ino(), e);
+                }
+            }
+            None => tidy::evict_later(mounted, i.ino()),
         }
     }
     cleared

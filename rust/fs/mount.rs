@@ -61,6 +61,9 @@ pub(crate) struct Mounted {
     /// What is done in the background.
     #[pin]
     tidy: Periodic<Tidy>,
+    /// Orphans whose last user has gone while the file system was frozen: freed when it is not any more.
+    #[pin]
+    late: Mutex<KVec<u64>>,
     /// Metadata was found wrong or lost: nothing is changed any more.
     stopped: Atomic<u32>,
 }
@@ -79,6 +82,11 @@ impl Mounted {
     /// What is done in the background.
     pub(super) fn tidy(&self) -> &Periodic<Tidy> {
         &self.tidy
+    }
+
+    /// Orphans whose last user has gone while the file system was frozen. Nothing is allocated under the lock that could reclaim.
+    pub(super) fn late(&self) -> &Mutex<KVec<u64>> {
+        &self.late
     }
 
     /// The device's name, for messages.
@@ -297,6 +305,7 @@ impl vfs::Type for Pfnfs {
                 counters: dax::Counters::default(),
                 debug <- new_mutex!(None, "pfnfs_debug"),
                 tidy <- Tidy::new(),
+                late <- new_mutex!(KVec::new(), "pfnfs_late"),
                 stopped: Atomic::new(0),
             }),
             GFP_KERNEL,
@@ -363,7 +372,8 @@ impl vfs::Type for Pfnfs {
         sb.data().settle()
     }
 
-    fn thaw(_sb: &sb::Super<Self>) -> Result {
+    fn thaw(sb: &sb::Super<Self>) -> Result {
+        tidy::soon(sb.data());
         Ok(())
     }
 
@@ -371,6 +381,7 @@ impl vfs::Type for Pfnfs {
         let mounted = sb.data();
         if read_only {
             // A mount of what this leaves has nothing to replay.
+            tidy::evict_late(sb);
             return mounted.close();
         }
         mounted.alive()?;
@@ -389,6 +400,7 @@ impl vfs::Type for Pfnfs {
 
     fn put_super(sb: &sb::Super<Self>) {
         let mounted = sb.data();
+        tidy::evict_late(sb);
         // In case of an error the next mount replays what is in the log.
         let _ = mounted.close();
         let claim = mounted.claim.lock().take();
@@ -453,7 +465,7 @@ fn finish_orphans(sb: &sb::Super<Pfnfs>) {
 }
 
 /// Frees an inode, or finishes its truncation. Errors are in the log.
-fn finish_orphan(sb: &sb::Super<Pfnfs>, ino: u64) {
+pub(super) fn finish_orphan(sb: &sb::Super<Pfnfs>, ino: u64) {
     let mounted = sb.data();
     let done = core_inode::load(&mounted.volume, ino, None).and_then(|live| match live.orphan() {
         Orphan::Unlinked => ops::evict(&mounted.volume, live),

@@ -8,7 +8,7 @@ use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 
 use super::inode::Inode;
-use super::mount::Pfnfs;
+use super::mount::{finish_orphan, Mounted, Pfnfs};
 use crate::dax;
 use crate::linux::mm::Mapping;
 use crate::linux::periodic::{Periodic, Task};
@@ -56,11 +56,30 @@ pub(super) fn keep(i: &Inode) -> bool {
 
 /// Evicts files that were kept, and whose pages nobody has any more. `s_umount` is held.
 pub(super) fn release(sb: &Super<Pfnfs>) {
-    // An eviction waits for a thaw, which needs `s_umount`.
     if !sb.is_frozen() {
+        evict_late(sb);
         // `keep` looks at each again.
         sb.release_kept(|i| dax::try_empty(Mapping::of(i)));
     }
+}
+
+/// Remembers an orphan that cannot be freed now, as the file system is frozen. May be called by a shrinker.
+pub(super) fn evict_later(mounted: &Mounted, ino: u64) {
+    // If there is no memory for that, the next mount frees it.
+    let _ = mounted.late().lock().push(ino, GFP_NOWAIT);
+}
+
+/// Frees these orphans. The file system is not frozen, and `s_umount` is held.
+pub(super) fn evict_late(sb: &Super<Pfnfs>) {
+    let late = core::mem::replace(&mut *sb.data().late().lock(), KVec::new());
+    for ino in late {
+        finish_orphan(sb, ino);
+    }
+}
+
+/// Work waits, and can be done in a moment.
+pub(super) fn soon(mounted: &Mounted) {
+    mounted.tidy().after(RETRY);
 }
 
 fn tidy(sb: &Super<Pfnfs>) {

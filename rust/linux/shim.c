@@ -254,9 +254,9 @@ void pfnfs_nofs_restore(unsigned int flags)
 	memalloc_nofs_restore(flags);
 }
 
-void pfnfs_start_intwrite(struct super_block *sb)
+bool pfnfs_try_intwrite(struct super_block *sb)
 {
-	sb_start_intwrite(sb);
+	return sb_start_intwrite_trylock(sb);
 }
 
 void pfnfs_end_intwrite(struct super_block *sb)

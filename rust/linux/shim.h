@@ -72,7 +72,7 @@ bool pfnfs_dir_emit_dots(struct file *file, struct dir_context *ctx);
 struct dentry *pfnfs_dget(struct dentry *dentry);
 unsigned int pfnfs_nofs_save(void);
 void pfnfs_nofs_restore(unsigned int flags);
-void pfnfs_start_intwrite(struct super_block *sb);
+bool pfnfs_try_intwrite(struct super_block *sb);
 void pfnfs_end_intwrite(struct super_block *sb);
 bool pfnfs_inode_drops(struct inode *inode);
 bool pfnfs_inode_stays(struct inode *inode);

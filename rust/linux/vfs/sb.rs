@@ -108,11 +108,11 @@ impl<T: Type> Super<T> {
         }
     }
 
-    /// Waits until the file system is not frozen, and keeps it so: for writes that no system call has announced.
-    pub(crate) fn writing(&self) -> Writing<'_, T> {
+    /// Keeps the file system from being frozen: for writes that no system call has announced. `None` if it is frozen. (To wait
+    /// is not offered: a thaw needs `s_umount`, which a shrinker holds.)
+    pub(crate) fn try_writing(&self) -> Option<Writing<'_, T>> {
         // SAFETY: It is live.
-        unsafe { bindings::pfnfs_start_intwrite(self.as_raw()) };
-        Writing(self)
+        unsafe { bindings::pfnfs_try_intwrite(self.as_raw()) }.then_some(Writing(self))
     }
 
     /// Whether it is frozen. To be asked in [`Handle::with`] only, within which that does not change.
@@ -193,7 +193,7 @@ pub(crate) struct Writing<'a, T: Type>(&'a Super<T>);
 
 impl<T: Type> Drop for Writing<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: Begun in `Super::writing`.
+        // SAFETY: Begun in `Super::try_writing`.
         unsafe { bindings::pfnfs_end_intwrite(self.0.as_raw()) };
     }
 }
