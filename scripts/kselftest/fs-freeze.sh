@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A frozen file system: writers wait, readers do not, nor does who lets go of a file without a name, be it a shrinker.
 . ./lib.sh
-plan 12
+plan 14
 
 ended() { # ended PID: within 20 s
 	for _ in $(seq 200); do
@@ -29,6 +29,7 @@ was=$(free)
 dd if=/dev/zero of=/mnt/open bs=4096 count=16 2>/dev/null
 tail -f /mnt/open >/dev/null &
 holder=$!
+until ls -l /proc/$holder/fd | grep -q /mnt/open; do sleep 0.1; done
 rm /mnt/open
 check "it is frozen with an open file that has no name" fsfreeze --freeze /mnt
 kill $holder
@@ -37,5 +38,7 @@ check "nor does a shrinker" timeout 20 sh -c 'echo 2 >/proc/sys/vm/drop_caches'
 check "thaw again" timeout 20 fsfreeze --unfreeze /mnt
 sync
 same "its blocks are free" "$was" "$(free)"
+check "it can be frozen once more" timeout 20 fsfreeze --freeze /mnt
+check "and thawed" timeout 20 fsfreeze --unfreeze /mnt
 check "unmount" umount /mnt
 done_testing

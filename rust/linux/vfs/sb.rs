@@ -112,7 +112,9 @@ impl<T: Type> Super<T> {
     /// is not offered: a thaw needs `s_umount`, which a shrinker holds.)
     pub(crate) fn try_writing(&self) -> Option<Writing<'_, T>> {
         // SAFETY: It is live.
-        unsafe { bindings::pfnfs_try_intwrite(self.as_raw()) }.then_some(Writing(self))
+        let begun = unsafe { bindings::pfnfs_try_intwrite(self.as_raw()) };
+        // Made only then: to drop one ends what was begun.
+        begun.then(|| Writing(self))
     }
 
     /// Whether it is frozen. To be asked in [`Handle::with`] only, within which that does not change.
