@@ -39,6 +39,8 @@ pub(crate) struct Counters {
     pub(super) inserted: [Count; 2],
     /// Holes inserted.
     pub(super) holes: Count,
+    /// Copies inserted.
+    pub(super) copies: Count,
     /// Pages put into page tables, small and huge.
     pub(super) mapped: [Count; 2],
     /// The zero page put into page tables.
@@ -67,6 +69,7 @@ impl Counters {
             ("inserted_4k", pages),
             ("inserted_2m", huge),
             ("inserted_holes", &self.holes),
+            ("inserted_copies", &self.copies),
             ("mapped_4k", mapped_4k),
             ("mapped_2m", mapped_2m),
             ("mapped_zero", &self.zero),

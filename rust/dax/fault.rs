@@ -12,6 +12,7 @@ use super::{Ready, Site, Want};
 use crate::linux::mm::fault::{Fault, Handler, Outcome};
 use crate::linux::mm::lock::MapRead;
 use crate::linux::mm::{Entry, Frame, Order};
+use crate::linux::vfs::sb::Unfrozen;
 use crate::linux::{ratelimit, trace};
 
 /// How often a fault asks the file system before it gives up. Once is enough while `invalidate_lock` is held; a
@@ -39,10 +40,11 @@ impl Handler for Faults {
 impl Site<'_> {
     fn fault(&self, f: &mut Fault<'_>) -> Outcome {
         let counters = self.media.counters();
-        let _writing = f.is_write().then(|| f.begin_write());
+        let writing = f.is_write().then(|| f.begin_write());
+        let write = writing.as_ref().map(|w| w.unfrozen());
         let _shared = self.mapping.shared();
         let pages = self.mapping.pages();
-        let outcome = self.check(f, pages).unwrap_or_else(|| self.resolve(f, pages));
+        let outcome = self.check(f, pages).unwrap_or_else(|| self.resolve(f, pages, write));
         if outcome == Outcome::FALLBACK {
             counters.fallbacks.one();
         } else if outcome == Outcome::SIGBUS || outcome == Outcome::POISON {
@@ -63,8 +65,8 @@ impl Site<'_> {
         }
     }
 
-    fn resolve(&self, f: &mut Fault<'_>, pages: u64) -> Outcome {
-        if let Some(outcome) = self.look(f) {
+    fn resolve(&self, f: &mut Fault<'_>, pages: u64, write: Option<Unfrozen<'_>>) -> Outcome {
+        if let Some(outcome) = self.look(f, write) {
             self.media.counters().hits.one();
             return outcome;
         }
@@ -73,9 +75,9 @@ impl Site<'_> {
         let want = Want {
             window: window.start..pages.min(window.end),
             at: f.index(),
-            write: f.is_write(),
+            write,
             whole: f.order() == Some(Order::Huge),
-            sync: f.is_write() && f.is_sync(),
+            sync: write.is_some() && f.is_sync(),
         };
         for _ in 0..TRIES {
             let commit = match self.populate(&want) {
@@ -86,7 +88,7 @@ impl Site<'_> {
             if let Err(e) = commit {
                 return Outcome::from_error(e);
             }
-            if let Some(outcome) = self.look(f) {
+            if let Some(outcome) = self.look(f, write) {
                 return if outcome == Outcome::DONE { outcome.major() } else { outcome };
             }
         }
@@ -97,14 +99,14 @@ impl Site<'_> {
     }
 
     /// Maps what is there. `None`: there is nothing that will do.
-    fn look(&self, f: &mut Fault<'_>) -> Option<Outcome> {
+    fn look(&self, f: &mut Fault<'_>, write: Option<Unfrozen<'_>>) -> Option<Outcome> {
         let g = self.locks.read(self.mapping);
         let counters = self.media.counters();
         match g.load(f.index()) {
-            Entry::Pfn(frame) => Some(self.map(f, &g, frame)),
-            Entry::Hole if f.is_write() => None,
+            Entry::Pfn(frame) => Some(self.map(f, &g, frame, write)),
+            Entry::Hole | Entry::Copy if write.is_some() => None,
             // There is no 2 MiB zero page for modules.
-            Entry::Hole if f.order() == Some(Order::Huge) => Some(Outcome::FALLBACK),
+            Entry::Hole | Entry::Copy if f.order() == Some(Order::Huge) => Some(Outcome::FALLBACK),
             Entry::Hole if f.wants_copy() => {
                 counters.copied.one();
                 Some(f.copy_zero())
@@ -112,6 +114,10 @@ impl Site<'_> {
             Entry::Hole => {
                 counters.zero.one();
                 Some(f.map_zero(&g))
+            }
+            Entry::Copy => {
+                drop(g);
+                Some(self.show_copy(f))
             }
             Entry::Empty => None,
             Entry::Foreign => {
@@ -122,7 +128,23 @@ impl Site<'_> {
         }
     }
 
-    fn map(&self, f: &mut Fault<'_>, g: &MapRead<'_>, frame: Frame) -> Outcome {
+    /// Maps a copy, unless it has gone meanwhile: then the kernel comes again.
+    fn show_copy(&self, f: &mut Fault<'_>) -> Outcome {
+        let populate = self.locks.populate(self.mapping);
+        let g = self.locks.read(self.mapping);
+        match populate.copy(f.index()) {
+            Some(copy) if g.load(f.index()) == Entry::Copy => {
+                if f.wants_copy() {
+                    f.copy_copy(copy)
+                } else {
+                    f.map_copy(&g, copy)
+                }
+            }
+            _ => Outcome::DONE,
+        }
+    }
+
+    fn map(&self, f: &mut Fault<'_>, g: &MapRead<'_>, frame: Frame, write: Option<Unfrozen<'_>>) -> Outcome {
         let counters = self.media.counters();
         let [mapped_4k, mapped_2m] = &counters.mapped;
         let huge = f.order() == Some(Order::Huge);
@@ -141,12 +163,12 @@ impl Site<'_> {
             counters.copied.one();
             return f.copy_from(g, frame);
         }
-        if f.is_write() {
+        if write.is_some() {
             if let Err(e) = g.mark_written(f.index()) {
                 return Outcome::from_error(e);
             }
         }
-        let outcome = f.map(g, frame);
+        let outcome = f.map(g, frame, write);
         if outcome == Outcome::DONE {
             if huge { mapped_2m } else { mapped_4k }.one();
         }

@@ -27,13 +27,14 @@ use kernel::prelude::*;
 use crate::linux::mm::lock::Locks;
 use crate::linux::mm::mapping::Operations;
 use crate::linux::mm::{vma, Frame, Mapping};
+use crate::linux::vfs::sb::Unfrozen;
 use crate::linux::vfs::{Inode, Type};
 
 pub(crate) use self::clean::clean;
 pub(crate) use self::count::Counters;
 pub(crate) use self::failure::fail;
 pub(crate) use self::populate::Populator;
-pub(crate) use self::remove::{evict, fill_holes, kill, populated, remove, try_empty, Unmapped};
+pub(crate) use self::remove::{drop_copy, evict, fill_holes, kill, populated, remove, try_empty, Unmapped};
 pub(crate) use self::show::show;
 
 /// What this layer keeps of one inode; a part of the file system's inode.
@@ -48,17 +49,24 @@ impl Cache {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self { locks <- Locks::new() })
     }
+
+    /// Whether somebody may see a copy of a page of the file ([`Populator::insert_copy`]). To be asked after every store to blocks
+    /// that can have been mapped before it: if so, [`drop_copy`].
+    pub(crate) fn has_copy(&self) -> bool {
+        self.locks.has_copy()
+    }
 }
 
 /// What a fault wants to have inserted. All in pages of the file.
 #[derive(Clone, Debug)]
-pub(crate) struct Want {
+pub(crate) struct Want<'a> {
     /// The aligned 2 MiB around the fault, as far as the file goes. What is inserted beyond it is kept if it is huge.
     pub(crate) window: Range<u64>,
     /// The page that was touched: something must be there afterwards.
     pub(crate) at: u64,
-    /// It is about to be written: frames must be there, no hole. The store itself happens later, and without a call.
-    pub(crate) write: bool,
+    /// It is about to be written: frames must be there, no hole. The store itself happens later, and without a call. Who wants
+    /// that has seen to it that the file system is not frozen.
+    pub(crate) write: Option<Unfrozen<'a>>,
     /// The kernel could map all of the window at once.
     pub(crate) whole: bool,
     /// The mapping has MAP_SYNC: when the store happens, the file's map must be durable.
@@ -90,7 +98,7 @@ pub(crate) trait PopulatePfns: 'static {
     /// start writing back.
     ///
     /// Frames must hold what the file does at that place: zeroed where it was not written.
-    fn populate_pfns(inode: &Inode<Self::Fs>, want: &Want, out: &mut Populator<'_>) -> Result<Ready>;
+    fn populate_pfns(inode: &Inode<Self::Fs>, want: &Want<'_>, out: &mut Populator<'_>) -> Result<Ready>;
 
     /// Makes the place of `pages` in the file durable. Called after [`Ready::NeedsCommit`], under `invalidate_lock`.
     fn commit(inode: &Inode<Self::Fs>, pages: Range<u64>) -> Result;
@@ -122,7 +130,7 @@ pub(crate) trait Media: Send + Sync {
 
 /// Our part of a mapping's table of operations: `mapping->a_ops->populate_pfns` and what goes with it.
 pub(crate) struct Hooks {
-    populate_pfns: fn(&Mapping, &Want, &mut Populator<'_>) -> Result<Ready>,
+    populate_pfns: fn(&Mapping, &Want<'_>, &mut Populator<'_>) -> Result<Ready>,
     commit: fn(&Mapping, Range<u64>) -> Result,
     cache: for<'a> fn(&'a Mapping) -> Option<&'a Cache>,
     media: for<'a> fn(&'a Mapping) -> Option<&'a dyn Media>,

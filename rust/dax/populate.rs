@@ -61,6 +61,19 @@ impl Populator<'_> {
         self.populate.insert_hole(at)
     }
 
+    /// Inserts a copy of page `at` in the place of frames that may not be seen as they are: at most one of a mapping. It is read-only; a
+    /// fault that writes asks anew. `read` gives its bytes; what is missing is zero.
+    pub(crate) fn insert_copy(&mut self, at: u64, read: impl FnOnce() -> Result<KVec<u8>>) -> Result {
+        if let Some(old) = self.populate.copied() {
+            self.fill_holes(old..old.saturating_add(1))?;
+        }
+        if self.room(at, Order::Page)? {
+            self.counters.copies.one();
+            self.populate.insert_copy(at, read)?;
+        }
+        Ok(())
+    }
+
     /// Says that blocks were given to `pages`: what holes were inserted there go.
     pub(crate) fn fill_holes(&mut self, pages: Range<u64>) -> Result {
         let write = self.locks.write(self.populate.mapping());
@@ -120,10 +133,10 @@ impl Populator<'_> {
     }
 
     /// Whether there is what `want` asks for.
-    fn has(&self, want: &Want) -> bool {
+    fn has(&self, want: &Want<'_>) -> bool {
         match self.populate.load(want.at) {
             Entry::Pfn(_) => true,
-            Entry::Hole => !want.write,
+            Entry::Hole | Entry::Copy => want.write.is_none(),
             Entry::Empty | Entry::Foreign => false,
         }
     }
@@ -131,7 +144,7 @@ impl Populator<'_> {
 
 impl Site<'_> {
     /// Asks the file system for what a fault has missed, unless another fault has just done so.
-    pub(super) fn populate(&self, want: &Want) -> Result<Ready> {
+    pub(super) fn populate(&self, want: &Want<'_>) -> Result<Ready> {
         let mut out = Populator {
             populate: self.locks.populate(self.mapping),
             locks: self.locks,
@@ -144,7 +157,7 @@ impl Site<'_> {
         }
         self.media.counters().populates.one();
         let ready = (self.hooks.populate_pfns)(self.mapping, want, &mut out);
-        trace::populate(self.mapping, &want.window, want.write, out.inserted, ready.err());
+        trace::populate(self.mapping, &want.window, want.write.is_some(), out.inserted, ready.err());
         ready
     }
 }

@@ -96,6 +96,19 @@ pub(crate) fn fill_holes(mapping: &Mapping, pages: Range<u64>) -> Result {
     write.remove_holes(pages).map(|_| ())
 }
 
+/// Bytes were stored, and a copy of them may be in the mapping ([`super::Cache::has_copy`]): takes it out. Who maps it sees
+/// the bytes afterwards.
+pub(crate) fn drop_copy(mapping: &Mapping) -> Result {
+    let site = Site::of(mapping)?;
+    let _shared = mapping.shared();
+    let mut populate = site.locks.populate(mapping);
+    if let Some(index) = populate.copied() {
+        site.locks.write(mapping).remove_holes(index..index.saturating_add(1))?;
+    }
+    populate.forget_copy();
+    Ok(())
+}
+
 /// Whether any of `pages` may be written through a mapping without another call of the hook.
 pub(crate) fn populated(mapping: &Mapping, pages: Range<u64>) -> bool {
     let mut from = pages.start;

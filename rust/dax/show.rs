@@ -6,7 +6,7 @@ use kernel::fmt;
 
 use crate::linux::mm::{Entry, Mapping};
 
-/// Writes a line for each entry: inode, index, `hole` or page frame number, pages, and `dirty` or `clean`; `dirty+` has been
+/// Writes a line for each entry: inode, index, `hole`, `copy` or page frame number, pages, and `dirty` or `clean`; `dirty+` has been
 /// written since a cleaner last looked.
 pub(crate) fn show(mapping: &Mapping, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let ino = mapping.ino();
@@ -25,6 +25,7 @@ pub(crate) fn show(mapping: &Mapping, f: &mut fmt::Formatter<'_>) -> fmt::Result
                 writeln!(f, "{ino} {index} {:#x} {pages} {state}", frame.pfn)?;
             }
             Entry::Hole => writeln!(f, "{ino} {index} hole 1 {state}")?,
+            Entry::Copy => writeln!(f, "{ino} {index} copy 1 {state}")?,
             Entry::Empty | Entry::Foreign => writeln!(f, "{ino} {index} foreign 1 {state}")?,
         }
     }

@@ -37,7 +37,7 @@ use kernel::{
 
 use crate::linux::{
     dax::{self, Operations as _},
-    pmem::{Frames, Poison, ReadGuard, Region, Run, PAGE},
+    pmem::{Frames, Poison, ReadGuard, Region, Run, StoreGuard, PAGE},
 };
 
 pub(crate) use self::binding::{attach, Binding};
@@ -93,8 +93,8 @@ impl Device {
         &self.name
     }
 
-    /// The bytes of the device.
-    pub(crate) fn region(&self) -> &Arc<Region> {
+    /// The bytes of the device, for reading. The right to store comes from [`Claimed::writer`] alone.
+    pub(crate) fn region(&self) -> &Region {
         &self.region
     }
 
@@ -138,15 +138,27 @@ impl Device {
     /// page is repaired if it is overwritten as a whole and the platform can, else it is `EIO`.
     pub(crate) fn write(
         &self,
-        guard: &ReadGuard<'_>,
+        guard: &StoreGuard<'_>,
         at: u64,
         len: usize,
         src: &mut IovIterSource<'_>,
     ) -> Result<usize> {
         if at % PAGE == 0 && len as u64 >= PAGE && guard.good(at, len).is_err() {
-            return self.recovery_write(at, PAGE as usize, src);
+            return self.recover(guard, at, src);
         }
         self.copy_from_iter(guard, at, len, src)
+    }
+
+    /// Writes a whole failed page anew, and heals it.
+    fn recover(&self, guard: &StoreGuard<'_>, at: u64, src: &mut IovIterSource<'_>) -> Result<usize> {
+        let mut bytes = KVec::from_elem(0, PAGE as usize, GFP_KERNEL)?;
+        if src.copy_from_iter(&mut bytes) != bytes.len() {
+            return Err(EFAULT);
+        }
+        let page = at / PAGE;
+        self.backend.clear_poison(guard, page..page.saturating_add(1)).map_err(|_| EIO)?;
+        guard.refill(page, &bytes)?;
+        Ok(bytes.len())
     }
 
     /// Flushes the platform's write queues: once per sync, not per operation.
@@ -168,18 +180,18 @@ impl dax::Operations for Device {
         self.region.run(pages.start..end)
     }
 
-    fn zero_page_range(&self, pages: Range<u64>) -> Result {
-        if self.is_poisoned(pages.clone()) {
-            return Err(EIO);
-        }
-        let at = pages.start.checked_mul(PAGE).ok_or(ERANGE)?;
-        let len = pages.end.saturating_sub(pages.start).saturating_mul(PAGE);
-        self.region.zero(at, len)?;
-        self.region.fence();
-        Ok(())
+    fn zero_page_range(&self, _pages: Range<u64>) -> Result {
+        // The kernel wants to have it, but calls it only for file systems of its own, which cannot have our devices.
+        Err(EROFS)
     }
 
-    fn copy_from_iter(&self, guard: &ReadGuard<'_>, at: u64, len: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
+    fn copy_from_iter(
+        &self,
+        guard: &StoreGuard<'_>,
+        at: u64,
+        len: usize,
+        src: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
         guard.copy_from_iter(at, len, src)
     }
 
@@ -189,22 +201,6 @@ impl dax::Operations for Device {
 
     fn flush(&self, at: u64, len: u64) {
         self.region.flush(at, len);
-    }
-
-    fn recovery_write(&self, at: u64, len: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
-        // What is left of a page that is only written in part would be unknown.
-        if at % PAGE != 0 || len as u64 != PAGE {
-            return Err(EINVAL);
-        }
-        let mut bytes = KVec::from_elem(0, len, GFP_KERNEL)?;
-        if src.copy_from_iter(&mut bytes) != len {
-            return Err(EFAULT);
-        }
-        let page = at / PAGE;
-        let guard = self.enter()?;
-        self.backend.clear_poison(&guard, page..page.saturating_add(1)).map_err(|_| EIO)?;
-        guard.refill(page, &bytes)?;
-        Ok(len)
     }
 }
 

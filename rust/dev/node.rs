@@ -19,19 +19,20 @@ use super::{
 use crate::linux::{
     cdev::{self, Open},
     dax::{Devt, Operations},
+    pmem,
 };
 
 /// An open node.
 pub(crate) enum File {
     Reader(Arc<Device>),
-    Writer(Claimed),
+    Writer(pmem::Writer, Claimed),
 }
 
 impl File {
     fn device(&self) -> &Device {
         match self {
             Self::Reader(device) => device,
-            Self::Writer(claimed) => claimed,
+            Self::Writer(_, claimed) => claimed,
         }
     }
 }
@@ -64,7 +65,9 @@ impl cdev::Operations for Device {
         if device.is_read_only() {
             return Err(EROFS);
         }
-        Ok(File::Writer(Claimed::new(device, Use::Write)?))
+        let claimed = Claimed::new(device, Use::Write)?;
+        let writer = claimed.writer()?;
+        Ok(File::Writer(writer, claimed))
     }
 
     fn size(file: &File) -> u64 {
@@ -89,7 +92,7 @@ impl cdev::Operations for Device {
     }
 
     fn write(file: &File, at: u64, src: &mut IovIterSource<'_>) -> Result<usize> {
-        let device = file.device();
+        let File::Writer(writer, device) = file else { return Err(EBADF) };
         if src.is_empty() {
             return Ok(0);
         }
@@ -102,7 +105,7 @@ impl cdev::Operations for Device {
         let mut at = at;
         let mut done: usize = 0;
         while let Some(n) = step(device, at, src.len()) {
-            let copied = match store(device, at, n, src) {
+            let copied = match store(device, writer, at, n, src) {
                 Ok(0) if done == 0 => return Err(EFAULT),
                 Err(e) if done == 0 => return Err(e),
                 Ok(0) | Err(_) => break,
@@ -127,8 +130,8 @@ fn step(device: &Device, at: u64, left: usize) -> Option<usize> {
 }
 
 /// Stores up to `n` bytes durably; returns how many, 0 if the source faults at once.
-fn store(device: &Device, at: u64, n: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
-    let guard = device.enter()?;
+fn store(device: &Device, writer: &pmem::Writer, at: u64, n: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
+    let guard = writer.enter()?;
     let copied = device.write(&guard, at, n, src)?;
     guard.fence();
     Ok(copied)

@@ -148,7 +148,7 @@ impl Claimed {
         if self.device.is_read_only() {
             return Err(EROFS);
         }
-        Region::writer(self.device.region())
+        Region::writer(&self.device.region)
     }
 }
 

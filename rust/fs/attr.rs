@@ -4,6 +4,7 @@
 
 use kernel::prelude::*;
 
+use super::gate::Gate;
 use super::inode::{self, media_time, Inode, Locked};
 use super::map;
 use super::mount::Pfnfs;
@@ -31,10 +32,10 @@ impl Operations for Attributes {
 
     fn setattr(i: &Locked<'_>, change: &Change<'_>) -> Result {
         let mounted = i.sb().data();
-        mounted.alive()?;
+        let store = Gate::try_storing(i.sb())?;
         let now = change.ctime().unwrap_or(i.now());
         if let Some(size) = change.size() {
-            map::set_size(i, size, change.mtime().unwrap_or(now))?;
+            map::set_size(i, &store, size, change.mtime().unwrap_or(now))?;
         }
         let set = ops::SetAttr {
             mode: change.mode(),
@@ -49,7 +50,7 @@ impl Operations for Attributes {
             return Ok(());
         }
         let mut guard = inode::alone(i);
-        let set = ops::set_attr(mounted.volume(), guard.get()?, &set);
+        let set = ops::set_attr(store.volume(), guard.get()?, &set);
         set.map_err(|e| mounted.fail(i.ino(), e))?.reply();
         Ok(())
     }
@@ -64,8 +65,7 @@ impl Link for Attributes {
         // Room for the zero that the VFS wants behind it.
         let mut target = KVec::with_capacity(size + 1, GFP_KERNEL)?;
         target.resize(size, 0, GFP_KERNEL)?;
-        let n =
-            meta::inode::read_link(mounted.volume(), &live, 0, &mut target).map_err(|e| mounted.fail(i.ino(), e))?;
+        let n = mounted.gate().target(&live, &mut target).map_err(|e| mounted.fail(i.ino(), e))?;
         target.truncate(n);
         Ok(target)
     }

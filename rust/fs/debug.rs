@@ -63,7 +63,7 @@ fn counters(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Res
 
 fn log(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     with(handle, |sb| {
-        let Backlog { drawn, cut, waiting } = sb.data().volume().backlog();
+        let Backlog { drawn, cut, waiting } = sb.data().gate().backlog();
         writeln!(f, "drawn {drawn}\ncut {cut}\nwaiting {waiting}")
     })
 }

@@ -30,15 +30,17 @@ impl Entries for Directory {
         let live = inode::share(i).get()?.clone();
         let from = out.pos();
         let mut full = false;
-        dir::read(mounted.volume(), &live, from, &mut scratch, &mut |e| {
-            out.set_pos(e.pos);
-            full = !out.emit(e.name, e.ino, u16::from(e.kind) << 12);
-            if !full {
-                out.set_pos(e.pos.saturating_add(1));
-            }
-            !full
-        })
-        .map_err(|e| mounted.fail(i.ino(), e))?;
+        mounted
+            .gate()
+            .entries(&live, from, &mut scratch, &mut |e| {
+                out.set_pos(e.pos);
+                full = !out.emit(e.name, e.ino, u16::from(e.kind) << 12);
+                if !full {
+                    out.set_pos(e.pos.saturating_add(1));
+                }
+                !full
+            })
+            .map_err(|e| mounted.fail(i.ino(), e))?;
         if !full {
             out.set_pos(i64::MAX as u64);
         }

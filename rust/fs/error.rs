@@ -45,7 +45,7 @@ impl Mounted {
             }
             _ => (),
         }
-        if self.volume().failed(e) {
+        if self.gate().failed(e) {
             self.stop();
         }
         errno(e)

@@ -15,6 +15,7 @@ use core::ops::Range;
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
 
+use super::gate::{Gate, Storing};
 use super::inode::{self, media_time, Inode, Locked};
 use super::medium::Data;
 use super::mount::{Mounted, Pfnfs};
@@ -22,9 +23,10 @@ use super::{map, write};
 use crate::linux::mm::vma;
 use crate::linux::vfs::file::{self, Fallocate, File, Operations, Seek};
 use crate::linux::vfs::kiocb::Kiocb;
+use crate::linux::vfs::sb::Unfrozen;
 use crate::linux::vfs::{self, Ops};
 use crate::media::{BLOCK, GROUP_BLOCKS, HUGE};
-use crate::meta::extent::{self, Extent};
+use crate::meta::extent::Extent;
 use crate::meta::ops;
 
 /// A regular file's table.
@@ -48,7 +50,7 @@ pub(super) enum Piece {
 pub(super) fn piece(mounted: &Mounted, i: &Inode, pos: u64) -> Result<Piece> {
     let (block, offset) = (pos / BLOCK, pos % BLOCK);
     let guard = inode::share(i);
-    let found = extent::find(mounted.volume(), guard.get()?, block).map_err(|e| mounted.fail(i.ino(), e))?;
+    let found = mounted.gate().extent(guard.get()?, block).map_err(|e| mounted.fail(i.ino(), e))?;
     Ok(match found {
         Extent::Data { block, len, unwritten: false, .. } => Piece::Media(
             block.wrapping_mul(BLOCK).wrapping_add(offset),
@@ -106,9 +108,9 @@ impl Operations for Regular {
         Ok(done)
     }
 
-    fn write_iter(k: &mut Kiocb<'_, Pfnfs>, from: &mut IovIterSource<'_>) -> Result<usize> {
+    fn write_iter(k: &mut Kiocb<'_, Pfnfs>, from: &mut IovIterSource<'_>, unfrozen: Unfrozen<'_>) -> Result<usize> {
         let i = k.inode();
-        i.sb().data().changeable()?;
+        let store = i.sb().data().gate().storing(unfrozen)?;
         let done = {
             let l = i.lock();
             k.write_checks(&l, from)?;
@@ -116,7 +118,7 @@ impl Operations for Regular {
                 return Ok(0);
             }
             k.file().remove_privs(&l)?;
-            write::write(&l, &k.file(), k.pos(), from)?
+            write::write(&l, &store, &k.file(), k.pos(), from)?
         };
         k.advance(done);
         if k.is_sync() {
@@ -158,15 +160,15 @@ impl Operations for Regular {
 
     fn fallocate(f: &File<'_, Pfnfs>, how: Fallocate, range: Range<u64>) -> Result {
         let i = f.inode();
-        i.sb().data().changeable()?;
+        let store = Gate::try_storing(i.sb())?;
         let l = i.lock();
         f.remove_privs(&l)?;
         match how {
-            Fallocate::Allocate { keep_size } => allocate(&l, range, keep_size),
-            Fallocate::Punch => punch(&l, range),
+            Fallocate::Allocate { keep_size } => allocate(&l, &store, range, keep_size),
+            Fallocate::Punch => punch(&l, &store, range),
             Fallocate::Zero { keep_size } => {
-                punch(&l, range.clone())?;
-                allocate(&l, range, keep_size)
+                punch(&l, &store, range.clone())?;
+                allocate(&l, &store, range, keep_size)
             }
         }
     }
@@ -178,7 +180,7 @@ impl Operations for Regular {
 }
 
 /// Gives blocks to all of `range`; the size becomes its end if that is larger.
-fn allocate(l: &Locked<'_>, range: Range<u64>, keep_size: bool) -> Result {
+fn allocate(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, keep_size: bool) -> Result {
     let mounted = l.sb().data();
     let now = l.now();
     let grown = (!keep_size && range.end > l.size()).then_some(range.end);
@@ -191,21 +193,21 @@ fn allocate(l: &Locked<'_>, range: Range<u64>, keep_size: bool) -> Result {
         let mut guard = inode::alone(l);
         let live = guard.get()?;
         let fail = |e| mounted.fail(l.ino(), e);
-        let step = match extent::find(mounted.volume(), live, at).map_err(fail)? {
+        let step = match mounted.gate().extent(live, at).map_err(fail)? {
             Extent::Data { len, .. } => u64::from(len),
             Extent::Hole { len } => {
                 let want = len.min(end.wrapping_sub(at)).min(GROUP_BLOCKS.into());
                 let (near, want, aligned) = place(mounted, live, at, want).map_err(fail)?;
-                let blocks = mounted.volume().reserve(near, want, aligned).map_err(fail)?;
+                let blocks = store.volume().reserve(near, want, aligned).map_err(fail)?;
                 let count = u64::from(blocks.count());
-                ops::preallocate(mounted.volume(), live, at, blocks, None, media_time(now)).map_err(fail)?.reply();
+                ops::preallocate(store.volume(), live, at, blocks, None, media_time(now)).map_err(fail)?.reply();
                 count
             }
         };
         at = at.saturating_add(step);
     }
     if let Some(size) = grown {
-        return map::set_size(l, size, now);
+        return map::set_size(l, store, size, now);
     }
     l.set_mtime(now);
     Ok(())
@@ -236,7 +238,7 @@ pub(super) fn place(
 }
 
 /// Makes a hole of `range`.
-fn punch(l: &Locked<'_>, range: Range<u64>) -> Result {
+fn punch(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>) -> Result {
     let mounted = l.sb().data();
     let now = l.now();
     let range = range.start..range.end.min(l.size());
@@ -252,14 +254,16 @@ fn punch(l: &Locked<'_>, range: Range<u64>) -> Result {
             continue;
         }
         if let Piece::Media(at, _) = piece(mounted, l, part.start)? {
-            let data = Data::enter(mounted.device())?;
+            let data = store.data()?;
             data.zero(at, part.end.wrapping_sub(part.start))?;
             data.fence();
+            drop(data);
+            map::stored(l);
         }
     }
     if whole.is_empty() {
         l.set_mtime(now);
         return Ok(());
     }
-    map::punch(l, whole, now)
+    map::punch(l, store, whole, now)
 }

@@ -10,6 +10,7 @@
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
+use super::gate::Gate;
 use super::mount::Pfnfs;
 use super::{attr, dir, file, map, namei, tidy};
 use crate::dax;
@@ -145,11 +146,14 @@ pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Resul
         Cached::Live(i) if generation.is_some_and(|g| g != i.generation()) => Err(ENOENT),
         Cached::Live(i) => Ok(i),
         Cached::New(new) => {
-            let mut live = inode::find(mounted.volume(), ino, generation).map_err(|e| mounted.fail(ino, e))?;
+            let mut live = mounted.gate().find(ino, generation).map_err(|e| mounted.fail(ino, e))?;
             // An interrupted truncation is finished before anybody sees the file.
-            if live.orphan() == Orphan::Truncating && !sb.read_only() {
-                let done = ops::finish_truncate(mounted.volume(), &mut live);
-                done.map_err(|e| mounted.fail(ino, e))?.reply();
+            if live.orphan() == Orphan::Truncating {
+                // Where nothing may be stored its size is right already, and what is beyond is not seen.
+                if let Ok(store) = Gate::try_storing(sb) {
+                    let done = ops::finish_truncate(store.volume(), &mut live);
+                    done.map_err(|e| mounted.fail(ino, e))?.reply();
+                }
             }
             Ok(fill(new, live))
         }
@@ -159,10 +163,11 @@ pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Resul
 /// Finishes the interrupted truncation of an inode, which somebody may have in memory if the file system could not be written.
 pub(super) fn finish(sb: &Super<Pfnfs>, ino: u64) -> Result {
     let i = get(sb, ino, None)?;
+    let store = Gate::try_storing(sb)?;
     let mut guard = alone(&i);
     let live = guard.get()?;
     if live.orphan() == Orphan::Truncating {
-        let done = ops::finish_truncate(sb.data().volume(), live);
+        let done = ops::finish_truncate(store.volume(), live);
         done.map_err(|e| sb.data().fail(ino, e))?.reply();
     }
     Ok(())
@@ -199,8 +204,9 @@ pub(super) fn write(i: &Inode) -> Result {
         ctime: Some(media_time(i.ctime())),
         ..ops::SetAttr::default()
     };
+    let store = Gate::try_storing(i.sb())?;
     let mut guard = alone(i);
-    let set = ops::set_attr(mounted.volume(), guard.get()?, &set);
+    let set = ops::set_attr(store.volume(), guard.get()?, &set);
     set.map_err(|e| mounted.fail(i.ino(), e))?.reply();
     Ok(())
 }
@@ -212,15 +218,16 @@ pub(super) fn evict(e: Evicting<'_, Pfnfs>) -> Cleared<'_, Pfnfs> {
     map::empty(&e, !orphan);
     let cleared = e.clear();
     let live = i.data().live.write().take();
-    if let (true, Some(live)) = (orphan && !i.sb().read_only(), live) {
-        match i.sb().try_writing() {
-            Some(_writing) => {
-                if let Err(e) = ops::evict(mounted.volume(), live) {
+    if let (true, Some(live)) = (orphan, live) {
+        match Gate::try_storing(i.sb()) {
+            Ok(store) => {
+                if let Err(e) = ops::evict(store.volume(), live) {
                     // What is left is freed at the next mount.
                     let _ = mounted.fail(i.ino(), e);
                 }
             }
-            None => tidy::evict_later(mounted, i.ino()),
+            Err(e) if e == EAGAIN => tidy::evict_later(mounted, i.ino()),
+            Err(_) => (),
         }
     }
     cleared

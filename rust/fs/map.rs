@@ -4,7 +4,8 @@
 //! blocks go.
 //!
 //! A frame that enters a mapping holds what the file does: blocks that are fresh or unwritten are zeroed first, and so is
-//! what lies beyond the end of the file in its last block; both are fenced before anybody can see them. Mapping and
+//! what lies beyond the end of the file in its last block; both are fenced before anybody can see them. Where nothing may be
+//! stored (`gate`), readers get a copy of the last block instead. Mapping and
 //! extents change under the `meta` lock, which is inside the locks of the dax layer. `wrapping_` operations on positions, which
 //! are below 2^48, never wrap.
 
@@ -12,8 +13,8 @@ use core::ops::Range;
 
 use kernel::prelude::*;
 
+use super::gate::{Gate, Storing};
 use super::inode::{self, media_time, Inode};
-use super::medium::Data;
 use super::mount::{Mounted, Pfnfs};
 use crate::dax::{self, PopulatePfns, Populator, Ready, Want};
 use crate::linux::dax::Operations as _;
@@ -23,7 +24,7 @@ use crate::linux::pmem::Frames;
 use crate::linux::vfs::inode::Evicting;
 use crate::linux::vfs::{self, Ops};
 use crate::media::{self, BLOCK, HUGE};
-use crate::meta::extent::{self, Extent};
+use crate::meta::extent::Extent;
 use crate::meta::inode::Live;
 use crate::meta::ops;
 
@@ -51,34 +52,37 @@ impl PopulatePfns for Map {
         &**i.sb().data()
     }
 
-    fn populate_pfns(i: &Inode, want: &Want, out: &mut Populator<'_>) -> Result<Ready> {
+    fn populate_pfns(i: &Inode, want: &Want<'_>, out: &mut Populator<'_>) -> Result<Ready> {
         let mounted = i.sb().data();
         mounted.alive()?;
+        let store = want.write.map(|unfrozen| mounted.gate().storing(unfrozen)).transpose()?;
         let mut guard = inode::alone(i);
         let live = guard.get()?;
         let mut at = want.window.start;
         while at < want.window.end {
-            let found = extent::find(mounted.volume(), live, at).map_err(|e| mounted.fail(i.ino(), e))?;
+            let found = mounted.gate().extent(live, at).map_err(|e| mounted.fail(i.ino(), e))?;
             let asked = |len: u64| (at..at.saturating_add(len)).contains(&want.at);
             at = match found {
                 Extent::Data { block, len, unwritten: false, .. } => {
-                    mounted.insert(live, at, block, len.into(), out)?;
+                    mounted.insert(i, store.as_ref(), live, at, block, len.into(), want, out)?;
                     at.wrapping_add(len.into())
                 }
                 Extent::Data { block, len, unwritten: true, .. } => {
                     let len = u64::from(len);
-                    if want.write && asked(len) {
-                        mounted.convert(i, live, at, block, len, want, out)?;
-                    } else if asked(len) {
-                        out.insert_hole(want.at)?;
+                    match &store {
+                        Some(store) if asked(len) => mounted.convert(i, store, live, at, block, len, want, out)?,
+                        None if asked(len) => out.insert_hole(want.at)?,
+                        _ => (),
                     }
                     at.wrapping_add(len)
                 }
                 Extent::Hole { len } => {
-                    if want.write && asked(len) {
-                        mounted.allocate(i, live, at..at.saturating_add(len), want, out)?;
-                    } else if asked(len) {
-                        out.insert_hole(want.at)?;
+                    match &store {
+                        Some(store) if asked(len) => {
+                            mounted.allocate(i, store, live, at..at.saturating_add(len), want, out)?;
+                        }
+                        None if asked(len) => out.insert_hole(want.at)?,
+                        _ => (),
                     }
                     at.saturating_add(len)
                 }
@@ -94,30 +98,57 @@ impl PopulatePfns for Map {
 }
 
 impl Mounted {
-    /// Inserts written blocks.
-    fn insert(&self, live: &Live, at: u64, block: u64, len: u64, out: &mut Populator<'_>) -> Result {
-        let end = at.saturating_add(len);
-        let last = live.size() / BLOCK;
-        if (at..end).contains(&last) && live.size() % BLOCK != 0 {
-            self.zero_past_end(live, block.wrapping_add(last.wrapping_sub(at)))?;
-        }
+    /// Inserts written blocks. The last one of the file is zeroed behind its end, by a read fault too if that may store; if not, a copy
+    /// of it is shown.
+    #[allow(clippy::too_many_arguments, reason = "one extent, one fault, one file")]
+    fn insert(
+        &self,
+        i: &Inode,
+        store: Option<&Storing<'_>>,
+        live: &Live,
+        at: u64,
+        block: u64,
+        len: u64,
+        want: &Want<'_>,
+        out: &mut Populator<'_>,
+    ) -> Result {
         // Blocks beyond the end of the file are not to be seen.
-        let len = live.size().div_ceil(BLOCK).saturating_sub(at).min(len);
+        let mut len = live.size().div_ceil(BLOCK).saturating_sub(at).min(len);
+        let last = live.size() / BLOCK;
+        if (at..at.saturating_add(len)).contains(&last) && live.size() % BLOCK != 0 {
+            let tail = block.wrapping_add(last.wrapping_sub(at));
+            let own = if store.is_none() { Gate::try_storing(i.sb()).ok() } else { None };
+            if let Some(store) = store.or(own.as_ref()) {
+                self.zero_past_end(store, live, tail)?;
+            } else if !self.device().is_poisoned(tail..tail.saturating_add(1)) {
+                len = last.wrapping_sub(at);
+                if want.at == last {
+                    out.insert_copy(last, || self.up_to_end(live, tail))?;
+                }
+            }
+        }
         let frames = self.device().frames(block..block.saturating_add(len)).map_err(|_| EIO)?;
         out.insert(at, frames)?;
         Ok(())
     }
 
     /// Zeroes what lies beyond the end of the file in its last block, which is `block`. The `meta` lock is held alone.
-    pub(super) fn zero_past_end(&self, live: &Live, block: u64) -> Result {
+    pub(super) fn zero_past_end(&self, store: &Storing<'_>, live: &Live, block: u64) -> Result {
         let used = live.size() % BLOCK;
         // A page that has failed is not seen again before all of it is written.
         if used != 0 && !self.device().is_poisoned(block..block.saturating_add(1)) {
-            let data = Data::enter(self.device())?;
+            let data = store.data()?;
             data.zero(block.saturating_mul(BLOCK).saturating_add(used), BLOCK.wrapping_sub(used))?;
             data.fence();
         }
         Ok(())
+    }
+
+    /// What the file has of its last block, which is `block`.
+    fn up_to_end(&self, live: &Live, block: u64) -> Result<KVec<u8>> {
+        let mut bytes = KVec::from_elem(0, (live.size() % BLOCK) as usize, GFP_KERNEL)?;
+        self.device().region().read(block.saturating_mul(BLOCK), &mut bytes).map_err(|_| EIO)?;
+        Ok(bytes)
     }
 
     /// A write fault in an unwritten extent: zeroes a part of it and inserts that.
@@ -125,11 +156,12 @@ impl Mounted {
     fn convert(
         &self,
         i: &Inode,
+        store: &Storing<'_>,
         live: &mut Live,
         at: u64,
         block: u64,
         len: u64,
-        want: &Want,
+        want: &Want<'_>,
         out: &mut Populator<'_>,
     ) -> Result {
         // All of the window, and if huge pages are possible also what follows: it saves the faults.
@@ -144,45 +176,63 @@ impl Mounted {
                 Some(_) => (want.at, block.wrapping_add(want.at.wrapping_sub(at)), 1),
             };
         let fail = |e| self.fail(i.ino(), e);
-        let data = Data::enter(self.device())?;
+        let data = store.data()?;
         data.zero(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK))?;
         data.fence();
-        let filled = ops::written(self.volume(), live, at, len, None, media_time(i.now())).map_err(fail)?.reply();
+        let filled = ops::written(store.volume(), live, at, len, None, media_time(i.now())).map_err(fail)?.reply();
         // Also where no frames are inserted below.
         out.fill_holes(filled)?;
-        self.insert(live, at, block, len, out)
+        self.insert(i, Some(store), live, at, block, len, want, out)
     }
 
     /// A write fault in a hole: gives it blocks, the whole window if that can be one huge page.
-    fn allocate(&self, i: &Inode, live: &mut Live, hole: Range<u64>, want: &Want, out: &mut Populator<'_>) -> Result {
+    fn allocate(
+        &self,
+        i: &Inode,
+        store: &Storing<'_>,
+        live: &mut Live,
+        hole: Range<u64>,
+        want: &Want<'_>,
+        out: &mut Populator<'_>,
+    ) -> Result {
         let fail = |e| self.fail(i.ino(), e);
         let window = &want.window;
         let huge = want.whole && hole.start <= window.start && hole.end >= window.end;
         if huge && window.end.wrapping_sub(window.start) == u64::from(HUGE) {
-            let blocks = self.volume().reserve(0, HUGE, true).map_err(fail)?;
+            let blocks = store.volume().reserve(0, HUGE, true).map_err(fail)?;
             if blocks.count() == HUGE {
-                return self.give(i, live, window.start, blocks, out);
+                return self.give(i, store, live, window.start, blocks, want, out);
             }
         }
         let near = self.near(live, want.at).map_err(fail)?;
-        let blocks = self.volume().reserve(near, 1, false).map_err(fail)?;
-        self.give(i, live, want.at, blocks, out)
+        let blocks = store.volume().reserve(near, 1, false).map_err(fail)?;
+        self.give(i, store, live, want.at, blocks, want, out)
     }
 
     /// Zeroes fresh blocks, gives them to the file at block `at`, and inserts them.
-    fn give(&self, i: &Inode, live: &mut Live, at: u64, blocks: super::Fresh<'_>, out: &mut Populator<'_>) -> Result {
+    #[allow(clippy::too_many_arguments, reason = "one run of blocks, one fault, one file")]
+    fn give(
+        &self,
+        i: &Inode,
+        store: &Storing<'_>,
+        live: &mut Live,
+        at: u64,
+        blocks: super::Fresh<'_>,
+        want: &Want<'_>,
+        out: &mut Populator<'_>,
+    ) -> Result {
         let fail = |e| self.fail(i.ino(), e);
         let (block, len) = (blocks.first(), u64::from(blocks.count()));
         blocks.zero(0, len.saturating_mul(BLOCK)).map_err(fail)?;
         let blocks = blocks.written();
-        ops::attach(self.volume(), live, at, blocks, None, media_time(i.now())).map_err(fail)?.reply();
-        self.insert(live, at, block, len, out)
+        ops::attach(store.volume(), live, at, blocks, None, media_time(i.now())).map_err(fail)?.reply();
+        self.insert(i, Some(store), live, at, block, len, want, out)
     }
 
     /// Where blocks for file block `at` are best taken from: behind those of the block before. 0: anywhere.
     pub(super) fn near(&self, live: &Live, at: u64) -> media::Result<u64> {
         let Some(before) = at.checked_sub(1) else { return Ok(0) };
-        Ok(match extent::find(self.volume(), live, before)? {
+        Ok(match self.gate().extent(live, before)? {
             Extent::Data { block, .. } => block.saturating_add(1),
             Extent::Hole { .. } => 0,
         })
@@ -195,7 +245,7 @@ impl dax::Media for Mounted {
     }
 
     fn is_changeable(&self) -> bool {
-        self.changeable().is_ok()
+        self.gate().changeable().is_ok()
     }
 
     fn is_synchronous(&self) -> bool {
@@ -228,7 +278,7 @@ impl dax::Media for Mounted {
 }
 
 /// Sets the size of a file whose `i_rwsem` is held; what lies beyond a smaller one is unmapped and freed.
-pub(super) fn set_size(i: &inode::Locked<'_>, size: u64, now: vfs::inode::Time) -> Result {
+pub(super) fn set_size(i: &inode::Locked<'_>, store: &Storing<'_>, size: u64, now: vfs::inode::Time) -> Result {
     let mounted = i.sb().data();
     let fail = |e| mounted.fail(i.ino(), e);
     let time = media_time(now);
@@ -236,15 +286,15 @@ pub(super) fn set_size(i: &inode::Locked<'_>, size: u64, now: vfs::inode::Time) 
     if size > old {
         let mut guard = inode::alone(i);
         let live = guard.get()?;
-        mounted.prepare_end(live, size)?;
-        ops::extend(mounted.volume(), live, size, time).map_err(fail)?.reply();
+        mounted.prepare_end(store, live, size)?;
+        ops::extend(store.volume(), live, size, time).map_err(fail)?.reply();
     } else {
         // The block of the new end goes as well: its next fault zeroes what is beyond.
         let unmapped = dax::remove(Mapping::of(i), size / BLOCK..u64::MAX)?;
         let mut guard = inode::alone(i);
         let live = guard.get()?;
         mounted.flush_block(i, live, size / BLOCK)?;
-        ops::truncate(mounted.volume(), live, size, time).map_err(fail)?.reply();
+        ops::truncate(store.volume(), live, size, time).map_err(fail)?.reply();
         i.set_size(size);
         drop(unmapped);
     }
@@ -256,15 +306,15 @@ pub(super) fn set_size(i: &inode::Locked<'_>, size: u64, now: vfs::inode::Time) 
 impl Mounted {
     /// Before the end of a file moves up to `to`: zeroes what lies between in written blocks. Beyond the end these have whatever
     /// a power cut kept of a write that did not return. The `meta` lock is held alone.
-    pub(super) fn prepare_end(&self, live: &Live, to: u64) -> Result {
+    pub(super) fn prepare_end(&self, store: &Storing<'_>, live: &Live, to: u64) -> Result {
         let (mut at, end) = (live.size() / BLOCK, to.div_ceil(BLOCK));
         while at < end {
-            let len = match extent::find(self.volume(), live, at).map_err(|e| self.fail(live.ino(), e))? {
+            let len = match self.gate().extent(live, at).map_err(|e| self.fail(live.ino(), e))? {
                 Extent::Data { block, len, unwritten: false, .. } => {
                     let start = block.saturating_mul(BLOCK);
                     let used = live.size().saturating_sub(at.saturating_mul(BLOCK));
                     let len = u64::from(len).min(end.wrapping_sub(at));
-                    let data = Data::enter(self.device())?;
+                    let data = store.data()?;
                     data.zero(start.saturating_add(used), len.saturating_mul(BLOCK).saturating_sub(used))?;
                     data.fence();
                     len
@@ -279,7 +329,7 @@ impl Mounted {
 
     /// Makes durable what mappings have stored into a block of a file, when its entry is gone.
     fn flush_block(&self, i: &Inode, live: &Live, at: u64) -> Result {
-        let found = extent::find(self.volume(), live, at).map_err(|e| self.fail(i.ino(), e))?;
+        let found = self.gate().extent(live, at).map_err(|e| self.fail(i.ino(), e))?;
         if let Extent::Data { block, unwritten: false, .. } = found {
             self.device().flush(block.saturating_mul(BLOCK), BLOCK);
             self.device().region().fence();
@@ -289,11 +339,11 @@ impl Mounted {
 }
 
 /// Blocks of a file whose `i_rwsem` is held become a hole. Parts of blocks at the ends are the caller's.
-pub(super) fn punch(i: &inode::Locked<'_>, blocks: Range<u64>, now: vfs::inode::Time) -> Result {
+pub(super) fn punch(i: &inode::Locked<'_>, store: &Storing<'_>, blocks: Range<u64>, now: vfs::inode::Time) -> Result {
     let mounted = i.sb().data();
     let unmapped = dax::remove(Mapping::of(i), blocks.clone())?;
     let mut guard = inode::alone(i);
-    let punched = ops::punch(mounted.volume(), guard.get()?, blocks, media_time(now));
+    let punched = ops::punch(store.volume(), guard.get()?, blocks, media_time(now));
     punched.map_err(|e| mounted.fail(i.ino(), e))?.reply();
     drop(guard);
     drop(unmapped);
@@ -308,6 +358,15 @@ pub(super) fn filled(i: &Inode, blocks: Range<u64>) -> Result {
         return Ok(());
     }
     dax::fill_holes(mapping, blocks)
+}
+
+/// Bytes were stored into blocks that were written before: who maps a copy of them is to see it.
+pub(super) fn stored(i: &Inode) {
+    if i.data().cache.has_copy() {
+        if let Err(error) = dax::drop_copy(Mapping::of(i)) {
+            pr_err!("{}: inode {}: mappings show old bytes ({error:?})\n", i.sb().data().name(), i.ino());
+        }
+    }
 }
 
 /// Makes what mappings have stored durable.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer fs: the volume's bytes, as the media core and the data path see them. The core gets [`Pmem`] and [`PmemMut`];
-//! user data goes through [`Data`], which reaches blocks of files and has no other store.
+//! Layer fs: the volume's bytes, as the media core and who reads see them. The core gets [`Pmem`] and [`PmemMut`];
+//! user data is read through [`Data`], and stored through `gate::Stores`.
 //!
 //! Errors of the device become the core's: a machine check is `Poison`, a device that is gone likewise (whoever maps
 //! it to an errno looks at the device first).
 
-use core::cell::Cell;
-
-use kernel::iov::{IovIterDest, IovIterSource};
+use kernel::iov::IovIterDest;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -21,16 +19,16 @@ use crate::media::pmem::{Pmem, PmemMut};
 /// The media of a volume: one device.
 pub(super) enum Medium {
     /// It can be written by its owner alone.
-    Writable(Writer),
+    Writable(Arc<Writer>),
     /// Nothing is ever stored.
-    ReadOnly(Arc<Region>),
+    ReadOnly(Arc<Device>),
 }
 
 impl Medium {
     fn region(&self) -> &Region {
         match self {
             Self::Writable(w) => w,
-            Self::ReadOnly(r) => r,
+            Self::ReadOnly(d) => d.region(),
         }
     }
 
@@ -94,8 +92,7 @@ impl PmemMut for Medium {
     }
 
     fn zero_nt(&self, at: u64, len: u64) -> media::Result {
-        self.writer()?;
-        self.region().zero(at, len).map_err(|e| error(e, at))
+        self.writer()?.zero_nt(at, len).map_err(|e| error(e, at))
     }
 
     fn flush(&self, at: u64, len: u64) {
@@ -117,20 +114,17 @@ impl PmemMut for Medium {
     }
 }
 
-/// User data on its way to and from the blocks of files. Exists in a section in which the device stays mapped; may
-/// sleep in page faults. What is written is durable after [`Data::fence`], by the same task; at the latest when this is dropped,
-/// so that no store is under way when blocks have another owner.
+/// User data on its way from the blocks of files. Exists in a section in which the device stays mapped; may sleep in page
+/// faults.
 pub(super) struct Data<'r> {
     device: &'r Device,
     guard: ReadGuard<'r>,
-    /// Something was stored and not fenced.
-    stored: Cell<bool>,
 }
 
 impl<'r> Data<'r> {
     /// `EIO` once the removal of the device has begun.
     pub(super) fn enter(device: &'r Device) -> Result<Self> {
-        Ok(Self { device, guard: device.enter().map_err(|_| EIO)?, stored: Cell::new(false) })
+        Ok(Self { device, guard: device.enter().map_err(|_| EIO)? })
     }
 
     /// Copies up to `len` bytes of the media to the reader. Less: `EFAULT` if his memory is bad, `EIO` if ours is, both
@@ -143,47 +137,5 @@ impl<'r> Data<'r> {
             return Err(EFAULT);
         }
         Ok(n)
-    }
-
-    /// Copies up to `len` bytes from the writer to the media, past the cache; repairs a failed page that is overwritten as a
-    /// whole, if the platform can. `EFAULT` if there was nothing to copy.
-    pub(super) fn write(&self, at: u64, len: usize, from: &mut IovIterSource<'_>) -> Result<usize> {
-        self.stored.set(true);
-        match self.device.write(&self.guard, at, len, from)? {
-            0 if len > 0 => Err(EFAULT),
-            n => Ok(n),
-        }
-    }
-
-    /// Stores bytes past the cache.
-    pub(super) fn store(&self, at: u64, bytes: &[u8]) -> Result {
-        self.stored.set(true);
-        self.guard.store(at, bytes).map_err(|_| EIO)
-    }
-
-    /// Stores zeroes past the cache.
-    pub(super) fn zero(&self, at: u64, len: u64) -> Result {
-        self.stored.set(true);
-        self.guard.zero(at, len).map_err(|_| EIO)
-    }
-
-    /// All that this task has written is durable.
-    pub(super) fn fence(&self) {
-        self.guard.fence();
-        self.stored.set(false);
-    }
-
-    /// Ends without a fence: the blocks are fresh, and who reserved them fences all of them before they are anybody's, also after
-    /// an error.
-    pub(super) fn leave(self) {
-        self.stored.set(false);
-    }
-}
-
-impl Drop for Data<'_> {
-    fn drop(&mut self) {
-        if self.stored.get() {
-            self.fence();
-        }
     }
 }

@@ -7,6 +7,8 @@
 //! core says that it is durable, the VFS's copy of the inode is set to the same. Data goes between user memory and the
 //! media without the core ([`file`]); mappings are filled by [`map`].
 //!
+//! What stores needs a witness that the volume may be stored to now: [`gate`].
+//!
 //! Locks, outermost first: `i_rwsem` > `mmap_lock` > `invalidate_lock` > populate > `meta` (a directory before what is
 //! in it, then by inode number) > the core's ([`machine`]).
 
@@ -18,6 +20,7 @@ mod dir;
 mod error;
 mod export;
 mod file;
+mod gate;
 mod inode;
 mod machine;
 mod map;

@@ -10,13 +10,11 @@ use core::ops::Range;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::str::CStr;
-use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 
 use super::error::errno;
+use super::gate::{Gate, Storing};
 use super::inode::{self, State};
-use super::machine::Machine;
-use super::medium::Medium;
 use super::tidy::{self, Tidy};
 use super::{debug, export, map};
 use crate::dax;
@@ -27,11 +25,11 @@ use crate::linux::periodic::Periodic;
 use crate::linux::ratelimit;
 use crate::linux::vfs::context::Log;
 use crate::linux::vfs::inode::{Cleared, Evicting};
-use crate::linux::vfs::sb::{self, Handle, New, Params, Ready, Statfs};
+use crate::linux::vfs::sb::{self, Handle, New, Params, Ready, Statfs, Unfrozen};
 use crate::linux::vfs::{self, path, SuperBlock};
-use crate::media::{Error as Media, Geometry};
+use crate::media::Error as Media;
 use crate::meta::inode::{self as core_inode, Orphan};
-use crate::meta::{ops, Open, Volume};
+use crate::meta::ops;
 
 /// `f_type`: "pfnf".
 const MAGIC: u32 = 0x666e_6670;
@@ -43,14 +41,13 @@ pub(crate) struct Pfnfs;
 #[derive(Default)]
 pub(crate) struct Options {
     /// Read what is there without looking at the log, and without a single store.
-    norecovery: bool,
+    pub(super) norecovery: bool,
 }
 
 /// One mount.
 #[pin_data]
 pub(crate) struct Mounted {
-    volume: Volume<Machine>,
-    device: Arc<Device>,
+    gate: Gate,
     /// `None` once it is given back.
     #[pin]
     claim: Mutex<Option<dev::Claimed>>,
@@ -64,19 +61,17 @@ pub(crate) struct Mounted {
     /// Orphans whose last user has gone while the file system was frozen: freed when it is not any more.
     #[pin]
     late: Mutex<KVec<u64>>,
-    /// Metadata was found wrong or lost: nothing is changed any more.
-    stopped: Atomic<u32>,
 }
 
 impl Mounted {
-    /// The volume.
-    pub(super) fn volume(&self) -> &Volume<Machine> {
-        &self.volume
+    /// The volume, and the way to change it.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The device.
     pub(super) fn device(&self) -> &Device {
-        &self.device
+        self.gate.device()
     }
 
     /// What is done in the background.
@@ -91,12 +86,12 @@ impl Mounted {
 
     /// The device's name, for messages.
     pub(super) fn name(&self) -> impl fmt::Display + '_ {
-        kernel::str::BStr::from_bytes(self.device.name().to_bytes())
+        kernel::str::BStr::from_bytes(self.device().name().to_bytes())
     }
 
     /// Whether the removal of the device has begun.
     pub(super) fn is_dead(&self) -> bool {
-        self.device.is_dead()
+        self.device().is_dead()
     }
 
     /// `EIO` once the removal of the device has begun.
@@ -108,18 +103,9 @@ impl Mounted {
         }
     }
 
-    /// As `alive`, and `EROFS` once nothing is changed any more.
-    pub(super) fn changeable(&self) -> Result {
-        self.alive()?;
-        if self.stopped.load(Relaxed) != 0 {
-            return Err(EROFS);
-        }
-        Ok(())
-    }
-
     /// The volume refuses changes from now on, so that what is wrong does no more harm; files do as well.
     pub(super) fn stop(&self) {
-        self.stopped.store(1, Relaxed);
+        self.gate.stop();
         pr_crit!("{}: metadata is lost or wrong: read-only from now on, unmount it and run fsck.pfnfs\n", self.name());
     }
 
@@ -132,30 +118,19 @@ impl Mounted {
     }
 
     /// Everything that was said to be done stays done without a replay, and what was given up is free.
-    pub(super) fn settle(&self) -> Result {
-        if let Err(e) = self.volume.reclaim() {
+    pub(super) fn settle(&self, store: &Storing<'_>) -> Result {
+        if let Err(e) = store.volume().reclaim() {
             // What cannot be freed now is tried again by the next mount.
             let _ = self.fail(0, e);
         }
-        self.volume.checkpoint().map_err(|e| self.fail(0, e))?;
-        if !self.is_dead() && !self.volume.read_only() {
-            self.device.deep_flush()?;
-        }
-        Ok(())
+        store.volume().checkpoint().map_err(|e| self.fail(0, e))?;
+        self.device().deep_flush()
     }
-}
 
-impl Mounted {
     /// Empties the log for good.
-    fn close(&self) -> Result {
-        if self.volume.read_only() {
-            return Ok(());
-        }
-        self.volume.close().map_err(|e| self.fail(0, e))?;
-        if self.is_dead() {
-            return Ok(());
-        }
-        self.device.deep_flush()
+    fn close(&self, store: &Storing<'_>) -> Result {
+        store.volume().close().map_err(|e| self.fail(0, e))?;
+        self.device().deep_flush()
     }
 }
 
@@ -206,45 +181,9 @@ impl fmt::Display for Why {
 }
 
 /// Says why, and gives the errno.
-fn refuse(log: &Log<'_>, device: &Device, e: Media) -> Error {
+pub(super) fn refuse(log: &Log<'_>, device: &Device, e: Media) -> Error {
     log.error(fmt!("{}: {}", kernel::str::BStr::from_bytes(device.name().to_bytes()), Why(e)));
     errno(e)
-}
-
-/// Opens the volume on a claimed device.
-fn open(claim: &dev::Claimed, read_only: bool, options: &Options, log: &Log<'_>) -> Result<Volume<Machine>> {
-    let region = claim.region().clone();
-    let geometry = Geometry::read(&Medium::ReadOnly(region.clone())).map_err(|e| refuse(log, claim, e))?;
-    if let Some(at) = geometry.damaged() {
-        log.warn(fmt!("superblock at byte {at:#x} is damaged, its copy is used"));
-    }
-    let how = match (read_only, options.norecovery) {
-        (false, true) => {
-            log.error(fmt!("norecovery needs a read-only mount (-o ro)"));
-            return Err(EINVAL);
-        }
-        (true, true) => Open::NoRecovery,
-        (true, false) => Open::ReadOnly,
-        (false, false) => Open::ReadWrite,
-    };
-    let medium = match how {
-        Open::NoRecovery => Medium::ReadOnly(region),
-        _ if claim.is_read_only() => Medium::ReadOnly(region),
-        _ => Medium::Writable(claim.writer()?),
-    };
-    if how == Open::ReadWrite && geometry.read_only() {
-        log.error(fmt!("uses features that only allow reading to this module (-o ro)"));
-        return Err(EROFS);
-    }
-    if how == Open::ReadWrite && !medium.is_writable() {
-        log.error(fmt!("the device is read-only (-o ro)"));
-        return Err(EROFS);
-    }
-    let volume = Volume::open(Machine::new(medium, &geometry)?, geometry, how).map_err(|e| refuse(log, claim, e))?;
-    if let Some(at) = volume.damaged() {
-        log.warn(fmt!("slot of the log at byte {at:#x} is damaged, its copy is used"));
-    }
-    Ok(volume)
 }
 
 impl vfs::Type for Pfnfs {
@@ -294,19 +233,17 @@ impl vfs::Type for Pfnfs {
             _ => log.error(fmt!("the device is being removed")),
         })?;
         let read_only = sb.read_only();
-        let volume = open(&claim, read_only, &options, log)?;
-        let params = params(&volume, key, read_only);
-        let root = volume.geometry().root();
+        let gate = Gate::open(&claim, key, read_only, &options, log)?;
+        let params = params(&gate, read_only);
+        let root = gate.geometry().root();
         let mounted = Arc::pin_init(
             pin_init!(Mounted {
-                volume,
-                device: key.clone(),
+                gate,
                 claim <- new_mutex!(Some(claim), "pfnfs_claim"),
                 counters: dax::Counters::default(),
                 debug <- new_mutex!(None, "pfnfs_debug"),
                 tidy <- Tidy::new(),
                 late <- new_mutex!(KVec::new(), "pfnfs_late"),
-                stopped: Atomic::new(0),
             }),
             GFP_KERNEL,
         )?;
@@ -340,8 +277,8 @@ impl vfs::Type for Pfnfs {
     }
 
     fn statfs(sb: &sb::Super<Self>) -> Result<Statfs> {
-        let space = sb.data().volume.space();
-        let uuid = *sb.data().volume.geometry().uuid();
+        let space = sb.data().gate.space();
+        let uuid = *sb.data().gate.geometry().uuid();
         let (a, b) = uuid.split_at(8);
         let word = |half: &[u8]| half.first_chunk().map_or(0, |h| u64::from_le_bytes(*h));
         Ok(Statfs {
@@ -361,15 +298,20 @@ impl vfs::Type for Pfnfs {
         if wait {
             tidy::release(sb);
         }
-        if wait && !sb.data().is_dead() {
-            sb.data().settle()
-        } else {
-            Ok(())
+        if !wait {
+            return Ok(());
+        }
+        match Gate::try_storing(sb) {
+            Ok(store) => sb.data().settle(&store),
+            Err(e) if sb.data().gate.is_stopped() => Err(e),
+            // There is nothing that may be shortened.
+            Err(_) => Ok(()),
         }
     }
 
-    fn freeze(sb: &sb::Super<Self>) -> Result {
-        sb.data().settle()
+    fn freeze(sb: &sb::Super<Self>, unfrozen: Unfrozen<'_>) -> Result {
+        let mounted = sb.data();
+        mounted.settle(&mounted.gate.storing(unfrozen)?)
     }
 
     fn thaw(sb: &sb::Super<Self>) -> Result {
@@ -382,17 +324,21 @@ impl vfs::Type for Pfnfs {
         if read_only {
             // A mount of what this leaves has nothing to replay.
             tidy::evict_late(sb);
-            return mounted.close();
+            return match Gate::try_storing(sb) {
+                Ok(store) => mounted.close(&store),
+                Err(_) if mounted.gate.read_only() || mounted.is_dead() => Ok(()),
+                Err(e) => Err(e),
+            };
         }
         mounted.alive()?;
-        mounted.volume.make_writable().map_err(|e| match e {
+        mounted.gate.make_writable().map_err(|e| match e {
             Media::ReadOnly => {
                 log.error(fmt!(
                     "the device or the volume is read-only, or was mounted without recovery: unmount it first"
                 ));
                 EROFS
             }
-            other => refuse(log, &mounted.device, other),
+            other => refuse(log, mounted.device(), other),
         })?;
         finish_orphans(sb);
         Ok(())
@@ -402,7 +348,9 @@ impl vfs::Type for Pfnfs {
         let mounted = sb.data();
         tidy::evict_late(sb);
         // In case of an error the next mount replays what is in the log.
-        let _ = mounted.close();
+        if let Ok(store) = Gate::try_storing(sb) {
+            let _ = mounted.close(&store);
+        }
         let claim = mounted.claim.lock().take();
         drop(claim);
     }
@@ -425,9 +373,9 @@ impl vfs::Type for Pfnfs {
 }
 
 /// What the VFS wants to know of a volume.
-fn params(volume: &Volume<Machine>, device: &Device, read_only: bool) -> Params<Pfnfs> {
+fn params(gate: &Gate, read_only: bool) -> Params<Pfnfs> {
     let mut id = [0; 32];
-    for (to, from) in id.iter_mut().zip(device.name().to_bytes()) {
+    for (to, from) in id.iter_mut().zip(gate.device().name().to_bytes()) {
         *to = *from;
     }
     Params {
@@ -435,7 +383,7 @@ fn params(volume: &Volume<Machine>, device: &Device, read_only: bool) -> Params<
         max_bytes: core_inode::SIZE_MAX as i64,
         max_links: core_inode::LINKS_MAX,
         id,
-        uuid: *volume.geometry().uuid(),
+        uuid: *gate.geometry().uuid(),
         read_only,
         export: export::TABLE,
     }
@@ -444,12 +392,12 @@ fn params(volume: &Volume<Machine>, device: &Device, read_only: bool) -> Params<
 /// What a power cut has left half done: truncations are finished, and what has no name is freed.
 fn finish_orphans(sb: &sb::Super<Pfnfs>) {
     let mounted = sb.data();
-    if mounted.volume.read_only() {
+    if mounted.gate.read_only() {
         return;
     }
     let mut from = 0;
     loop {
-        match mounted.volume.orphans(from) {
+        match mounted.gate.orphans(from) {
             Ok(Some(ino)) => {
                 // The other orphans need not suffer from an error.
                 finish_orphan(sb, ino);
@@ -467,8 +415,9 @@ fn finish_orphans(sb: &sb::Super<Pfnfs>) {
 /// Frees an inode, or finishes its truncation. Errors are in the log.
 pub(super) fn finish_orphan(sb: &sb::Super<Pfnfs>, ino: u64) {
     let mounted = sb.data();
-    let done = core_inode::load(&mounted.volume, ino, None).and_then(|live| match live.orphan() {
-        Orphan::Unlinked => ops::evict(&mounted.volume, live),
+    let Ok(store) = Gate::try_storing(sb) else { return };
+    let done = mounted.gate.load(ino).and_then(|live| match live.orphan() {
+        Orphan::Unlinked => ops::evict(store.volume(), live),
         Orphan::Truncating => {
             let _ = inode::finish(sb, ino);
             Ok(())

@@ -7,6 +7,7 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
 use super::attr::Attributes;
+use super::gate::Gate;
 use super::inode::{self, alone_all, media_time, Inode, Locked};
 use super::machine::Machine;
 use super::mount::Pfnfs;
@@ -16,7 +17,7 @@ use crate::linux::vfs::{self, Ops};
 use crate::media::{self, format};
 use crate::meta::inode::Live;
 use crate::meta::ops::{self, What};
-use crate::meta::{self, Durable, Volume};
+use crate::meta::{Durable, Volume};
 
 /// A directory's table.
 pub(super) const TABLE: Ops<vfs::InodeTable, Pfnfs> = dir::table::<Names, Attributes>();
@@ -27,11 +28,12 @@ struct Names;
 /// Makes an inode with a name.
 fn make(dir: &Locked<'_>, d: Negative<'_, Pfnfs>, new: &ops::New<'_>) -> Result<Made> {
     let mounted = dir.sb().data();
+    let store = Gate::try_storing(dir.sb())?;
     let spare = dir.sb().spare()?;
     let live = {
         let mut guard = inode::alone(dir);
         let parent = guard.get()?;
-        let live = ops::create(mounted.volume(), parent, d.name(), new);
+        let live = ops::create(store.volume(), parent, d.name(), new);
         let live = live.map_err(|e| mounted.fail(dir.ino(), e))?.reply();
         inode::refresh(dir, parent);
         live
@@ -49,10 +51,11 @@ type Remove = fn(&Volume<Machine>, &mut Live, &[u8], &mut Live, format::Time) ->
 /// Takes a name away.
 fn remove(dir: &Locked<'_>, name: &[u8], victim: &Locked<'_>, how: Remove) -> Result {
     let mounted = dir.sb().data();
+    let store = Gate::try_storing(dir.sb())?;
     let [mut parent, mut child] = alone_all([Some(&**dir), Some(&**victim)]);
     let (Some(parent), Some(child)) = (&mut parent, &mut child) else { return Err(EINVAL) };
     let (parent, child) = (parent.get()?, child.get()?);
-    let done = how(mounted.volume(), parent, name, child, media_time(dir.now()));
+    let done = how(store.volume(), parent, name, child, media_time(dir.now()));
     done.map_err(|e| mounted.fail(dir.ino(), e))?.reply();
     inode::refresh(dir, parent);
     inode::refresh(victim, child);
@@ -67,7 +70,7 @@ impl Operations for Names {
         let mounted = dir.sb().data();
         let found = {
             let guard = inode::share(dir);
-            meta::dir::lookup(mounted.volume(), guard.get()?, d.name()).map_err(|e| mounted.fail(dir.ino(), e))?
+            mounted.gate().lookup(guard.get()?, d.name()).map_err(|e| mounted.fail(dir.ino(), e))?
         };
         let inode = match found {
             None => None,
@@ -98,19 +101,21 @@ impl Operations for Names {
 
     fn tmpfile(dir: &Inode, o: Owner) -> Result<ARef<Inode>> {
         let mounted = dir.sb().data();
+        let store = Gate::try_storing(dir.sb())?;
         let spare = dir.sb().spare()?;
-        let live = ops::tmpfile(mounted.volume(), dir.ino(), &new(dir, o, What::File))
+        let live = ops::tmpfile(store.volume(), dir.ino(), &new(dir, o, What::File))
             .map_err(|e| mounted.fail(dir.ino(), e))?;
         Ok(inode::made(spare, live.reply()))
     }
 
     fn link(inode: &Locked<'_>, dir: &Locked<'_>, d: Negative<'_, Pfnfs>) -> Result<Made> {
         let mounted = dir.sb().data();
+        let store = Gate::try_storing(dir.sb())?;
         let [mut parent, mut child] = alone_all([Some(&**dir), Some(&**inode)]);
         let (Some(parent), Some(child)) = (&mut parent, &mut child) else { return Err(EINVAL) };
         let (parent, child) = (parent.get()?, child.get()?);
         let now = media_time(dir.now());
-        let done = ops::link(mounted.volume(), parent, d.name(), child, now);
+        let done = ops::link(store.volume(), parent, d.name(), child, now);
         done.map_err(|e| mounted.fail(dir.ino(), e))?.reply();
         inode::refresh(dir, parent);
         inode::refresh(inode, child);
@@ -131,6 +136,7 @@ impl Operations for Names {
             // The core has no record for it yet.
             return Err(EINVAL);
         }
+        let store = Gate::try_storing(r.from.sb())?;
         let same = r.from.ino() == r.to.ino();
         let [mut from, mut to, mut inode, mut target] =
             alone_all([Some(&*r.from), (!same).then_some(&*r.to), Some(r.inode), r.target]);
@@ -147,7 +153,7 @@ impl Operations for Names {
             victim: target.as_deref_mut(),
             now: media_time(r.from.now()),
         };
-        ops::rename(mounted.volume(), step).map_err(|e| mounted.fail(r.from.ino(), e))?.reply();
+        ops::rename(store.volume(), step).map_err(|e| mounted.fail(r.from.ino(), e))?.reply();
         inode::refresh(&r.from, from);
         inode::refresh(r.inode, inode);
         if let Some(to) = to {

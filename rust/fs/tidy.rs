@@ -7,6 +7,7 @@
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 
+use super::gate::Gate;
 use super::inode::Inode;
 use super::mount::{finish_orphan, Mounted, Pfnfs};
 use crate::dax;
@@ -85,9 +86,11 @@ pub(super) fn soon(mounted: &Mounted) {
 fn tidy(sb: &Super<Pfnfs>) {
     let mounted = sb.data();
     release(sb);
-    if sb.is_frozen() || sb.read_only() || mounted.is_dead() || mounted.volume().backlog().is_empty() {
+    if mounted.gate().backlog().is_empty() {
         return;
     }
-    // What is wrong is in the log; who waits for durability finds out himself.
-    let _ = mounted.settle();
+    if let Ok(store) = Gate::try_storing(sb) {
+        // What is wrong is in the log; who waits for durability finds out himself.
+        let _ = mounted.settle(&store);
+    }
 }

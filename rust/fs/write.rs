@@ -14,15 +14,15 @@ use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 
 use super::file::place;
+use super::gate::Storing;
 use super::inode::{self, media_time, Locked};
 use super::map;
-use super::medium::Data;
 use super::mount::{Mounted, Pfnfs};
 use crate::linux::vfs::file::File;
 use crate::linux::vfs::inode::Time;
 use crate::linux::vfs::kiocb::{fetch, Attempt};
 use crate::media::{self, BLOCK};
-use crate::meta::extent::{self, Extent};
+use crate::meta::extent::Extent;
 use crate::meta::inode::Live;
 use crate::meta::ops;
 
@@ -38,6 +38,7 @@ const SMALL: usize = BLOCK as usize;
 struct Write<'a> {
     l: &'a Locked<'a>,
     mounted: &'a Mounted,
+    store: &'a Storing<'a>,
     now: Time,
     bounce: KVVec<u8>,
     /// Something was overwritten in place: the times are the VFS's to write.
@@ -45,11 +46,17 @@ struct Write<'a> {
 }
 
 /// Writes from `pos` on what `from` has. Returns the bytes written, all of them durable, or the error if there are none.
-pub(super) fn write(l: &Locked<'_>, file: &File<'_, Pfnfs>, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
-    let mut w = Write { l, mounted: l.sb().data(), now: l.now(), bounce: KVVec::new(), overwrote: false };
+pub(super) fn write(
+    l: &Locked<'_>,
+    store: &Storing<'_>,
+    file: &File<'_, Pfnfs>,
+    pos: u64,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let mut w = Write { l, mounted: l.sb().data(), store, now: l.now(), bounce: KVVec::new(), overwrote: false };
     if pos > l.size() {
         let mut guard = inode::alone(l);
-        w.mounted.prepare_end(guard.get()?, pos)?;
+        w.mounted.prepare_end(store, guard.get()?, pos)?;
     }
     let mut done = 0usize;
     let mut outcome = Ok(());
@@ -61,6 +68,9 @@ pub(super) fn write(l: &Locked<'_>, file: &File<'_, Pfnfs>, pos: u64, from: &mut
                 break;
             }
         }
+    }
+    if done > 0 {
+        map::stored(l);
     }
     if w.overwrote {
         file.update_time()?;
@@ -85,7 +95,7 @@ impl Write<'_> {
     }
 
     fn find(&self, live: &Live, at: u64) -> Result<(Place, u64)> {
-        Ok(match extent::find(self.mounted.volume(), live, at).map_err(|e| self.fail(e))? {
+        Ok(match self.mounted.gate().extent(live, at).map_err(|e| self.fail(e))? {
             Extent::Hole { len } => (Place::Hole, len),
             Extent::Data { block, len, unwritten: true, .. } => (Place::Unwritten(block, len.into()), len.into()),
             Extent::Data { block, len, .. } => (Place::Written(block, len.into()), len.into()),
@@ -110,7 +120,7 @@ impl Write<'_> {
         let offset = pos % BLOCK;
         let n =
             (len.wrapping_mul(BLOCK).wrapping_sub(offset)).min(self.l.size().wrapping_sub(pos)).min(from.len() as u64);
-        let data = Data::enter(self.mounted.device())?;
+        let data = self.store.data()?;
         self.overwrote = true;
         let n = data.write(block.wrapping_mul(BLOCK).wrapping_add(offset), n as usize, from);
         data.fence();
@@ -125,7 +135,7 @@ impl Write<'_> {
             let guard = inode::share(self.l);
             place(self.mounted, guard.get()?, at, want).map_err(|e| self.fail(e))?
         };
-        let blocks = self.mounted.volume().reserve(near, want, aligned).map_err(|e| self.fail(e))?;
+        let blocks = self.store.volume().reserve(near, want, aligned).map_err(|e| self.fail(e))?;
         let room = u64::from(blocks.count()).wrapping_mul(BLOCK).wrapping_sub(offset);
         let n = room.min(from.len() as u64) as usize;
         let mut attempt = Attempt::new(from);
@@ -148,7 +158,7 @@ impl Write<'_> {
                 return Ok(0);
             }
             let size = (end > live.size()).then_some(end);
-            ops::attach(self.mounted.volume(), live, at, blocks, size, media_time(self.now))
+            ops::attach(self.store.volume(), live, at, blocks, size, media_time(self.now))
         };
         attached.map_err(|e| self.fail(e))?.reply();
         self.grown(end);
@@ -158,7 +168,7 @@ impl Write<'_> {
 
     /// Copies `n` bytes to `offset` of fresh blocks, and zeroes what else of them will be visible. Their owner fences.
     fn fill(&mut self, first: u64, offset: u64, n: usize, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
-        let data = Data::enter(self.mounted.device())?;
+        let data = self.store.data()?;
         let start = first.saturating_mul(BLOCK);
         data.zero(start, offset)?;
         let n = if n <= SMALL {
@@ -202,7 +212,7 @@ impl Write<'_> {
         attempt.keep(n);
         let end = pos.wrapping_add(n as u64);
         self.store(live, block, pos, n, unwritten)?;
-        let (volume, now) = (self.mounted.volume(), media_time(self.now));
+        let (volume, now) = (self.store.volume(), media_time(self.now));
         let size = (end > live.size()).then_some(end);
         let (at, count) = (pos / BLOCK, offset.wrapping_add(n as u64).div_ceil(BLOCK));
         let done = match (unwritten, size) {
@@ -225,7 +235,7 @@ impl Write<'_> {
 
     /// Stores the bounce buffer's first `n` bytes, and zeroes what else of unwritten blocks will be visible; fences.
     fn store(&self, live: &Live, block: u64, pos: u64, n: usize, unwritten: bool) -> Result {
-        let data = Data::enter(self.mounted.device())?;
+        let data = self.store.data()?;
         let (start, offset) = (block.saturating_mul(BLOCK), pos % BLOCK);
         let end = offset.wrapping_add(n as u64);
         if unwritten {

@@ -21,7 +21,7 @@ use kernel::{
 
 use super::{
     bindings,
-    pmem::{ReadGuard, Run, PAGE},
+    pmem::{ReadGuard, Run, StoreGuard, PAGE},
 };
 
 /// Why an address is asked for.
@@ -47,15 +47,16 @@ pub(crate) struct Flags {
 pub(crate) trait Operations: Send + Sync + 'static {
     /// Where the pages are, or as many of them from the first on as there are. `ERANGE` beyond the end.
     fn direct_access(&self, pages: Range<u64>, mode: Mode) -> Result<Run<'_>>;
-    /// Zeroes pages durably.
+    /// Zeroes pages durably. May refuse: who calls has shown no right to store.
     fn zero_page_range(&self, pages: Range<u64>) -> Result;
     /// Copies up to `len` bytes to the media past the cache, durable after a fence; fewer if the source faults. Sleeps.
-    fn copy_from_iter(&self, guard: &ReadGuard<'_>, at: u64, len: usize, src: &mut IovIterSource<'_>) -> Result<usize>;
+    fn copy_from_iter(&self, guard: &StoreGuard<'_>, at: u64, len: usize, src: &mut IovIterSource<'_>)
+        -> Result<usize>;
     /// Copies up to `len` bytes from the media; fewer if the destination faults or the media fails. Sleeps.
     fn copy_to_iter(&self, guard: &ReadGuard<'_>, at: u64, len: usize, dst: &mut IovIterDest<'_>) -> Result<usize>;
     /// Writes cache lines back; durable after a fence.
     fn flush(&self, at: u64, len: u64);
-    /// Writes over poisoned pages and heals them. Returns how much was written.
+    /// Writes over poisoned pages and heals them. Returns how much was written. Refuses as `zero_page_range` may.
     fn recovery_write(&self, at: u64, len: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
         let _ = (at, len, src);
         build_error!(VTABLE_DEFAULT_ERROR)

@@ -10,6 +10,9 @@
 //!   exported waits for the readers of `dax_read_lock()` but `kill_dax()`, and types could not enforce that it comes
 //!   before unmapping; `Region::revoke` waits for this domain and for RCU itself.
 //!
+//! Nothing is stored but through the one [`Writer`] of a region: metadata by its own methods, user data by those of a
+//! [`StoreGuard`], which it makes.
+//!
 //! What is durable: a store or a copy after [`Region::flush`] of its lines (non-temporal ones without it) and then
 //! [`Region::fence`] on the same CPU.
 //!
@@ -38,7 +41,7 @@ mod writer;
 
 pub(crate) use self::{
     frames::{Frames, Run},
-    guard::ReadGuard,
+    guard::{ReadGuard, StoreGuard},
     poison::Poison,
     writer::Writer,
 };
@@ -245,7 +248,7 @@ impl Region {
     }
 
     /// Stores zeroes past the cache. Durable after [`Region::fence`]. `EIO` at a page that has failed.
-    pub(crate) fn zero(&self, at: u64, len: u64) -> Result {
+    fn zero(&self, at: u64, len: u64) -> Result {
         let end = at.checked_add(len).filter(|&e| e <= self.len).ok_or(ERANGE)?;
         let mut at = at;
         while at < end {

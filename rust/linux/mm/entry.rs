@@ -99,6 +99,8 @@ pub(crate) enum Entry {
     Empty,
     /// The zero page: the file has a hole here.
     Hole,
+    /// A copy of a page of the file, in ordinary memory: see [`super::copy`]. What the kernel calls empty: there is no frame.
+    Copy,
     /// Page frames of the device.
     Pfn(Frame),
     /// Something that we never store.
@@ -117,6 +119,7 @@ impl Entry {
         match (raw & 1, value & (LOCKED | ZERO_PAGE | EMPTY), order) {
             (1, 0, order) => Self::Pfn(Frame { pfn: value >> SHIFT, order }),
             (1, ZERO_PAGE, Order::Page) => Self::Hole,
+            (1, EMPTY, Order::Page) => Self::Copy,
             _ => Self::Foreign,
         }
     }
@@ -128,9 +131,15 @@ impl Entry {
             Self::Pfn(Frame { pfn, order: Order::Huge }) => pfn << SHIFT | PMD,
             // SAFETY: No precondition. The address matters on machines with coloured zero pages only.
             Self::Hole => (unsafe { bindings::pfnfs_zero_pfn() } as u64) << SHIFT | ZERO_PAGE,
+            Self::Copy => EMPTY,
             Self::Empty | Self::Foreign => return ptr::null_mut(),
         };
         (value << 1 | 1) as *mut c_void
+    }
+
+    /// Whether it gives way to page frames: there are none, and who maps what it stands for can be unmapped.
+    pub(super) fn gives_way(self) -> bool {
+        matches!(self, Self::Hole | Self::Copy)
     }
 
     /// Pages that it covers.

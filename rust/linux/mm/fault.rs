@@ -15,10 +15,12 @@ use core::marker::PhantomData;
 
 use kernel::prelude::*;
 
+use super::copy::Copy;
 use super::entry::{Frame, Order};
 use super::lock::MapRead;
 use super::{folio, Mapping};
 use crate::linux::bindings;
+use crate::linux::vfs::sb::Unfrozen;
 
 /// How often a page is put into a table that goes away before it is believed that there is no memory for one.
 const RETRIES: usize = 3;
@@ -141,13 +143,13 @@ impl<'a> Fault<'a> {
     }
 
     /// Puts `frame`, which the entry at [`Self::index`] holds, into the page table: all of it if the kernel has asked for 2 MiB,
-    /// else the one page.
-    pub(crate) fn map(&self, g: &MapRead<'_>, frame: Frame) -> Outcome {
+    /// else the one page. For who shows that the file system is not frozen, and will be told of the store: to be written.
+    pub(crate) fn map(&self, g: &MapRead<'_>, frame: Frame, write: Option<Unfrozen<'_>>) -> Outcome {
         match (self.order, frame.order) {
-            (Some(Order::Huge), Order::Huge) => self.map_huge(g, frame),
+            (Some(Order::Huge), Order::Huge) => self.map_huge(g, frame, write.is_some()),
             (Some(Order::Page), _) => {
                 // SAFETY: The guard keeps the entry, so its frames have pages.
-                self.map_page(g, unsafe { folio::page(frame.at(self.index())) })
+                self.map_page(g, unsafe { folio::page(frame.at(self.index())) }, write.is_some())
             }
             _ => Outcome::FALLBACK,
         }
@@ -156,10 +158,15 @@ impl<'a> Fault<'a> {
     /// Puts the zero page into the page table, for reading.
     pub(crate) fn map_zero(&self, g: &MapRead<'_>) -> Outcome {
         // SAFETY: No precondition.
-        self.map_page(g, unsafe { bindings::pfnfs_zero_page() })
+        self.map_page(g, unsafe { bindings::pfnfs_zero_page() }, false)
     }
 
-    fn map_page(&self, g: &MapRead<'_>, page: *mut bindings::page) -> Outcome {
+    /// Puts a copy into the page table, for reading. Its entry is at [`Self::index`].
+    pub(crate) fn map_copy(&self, g: &MapRead<'_>, copy: &Copy) -> Outcome {
+        self.map_page(g, copy.as_raw(), false)
+    }
+
+    fn map_page(&self, g: &MapRead<'_>, page: *mut bindings::page, write: bool) -> Outcome {
         let _tables = g.locks.tables().read();
         if self.pmd() == Pmd::Huge {
             return Outcome::DONE;
@@ -170,11 +177,11 @@ impl<'a> Fault<'a> {
             if out != bindings::vm_fault_reason_VM_FAULT_OOM {
                 break;
             }
-            // SAFETY: A page that stays while `g` lives, or the zero page. Insertion takes a reference of its own, but
+            // SAFETY: A page that stays while `g` lives, one that the caller has, or the zero page. Insertion takes a reference of its own, but
             // refuses pages that have none, and an idle page has none.
             out = unsafe {
                 bindings::pfnfs_folio_ref_inc(page);
-                let out = bindings::vmf_insert_page_mkwrite(self.vmf, page, self.is_write());
+                let out = bindings::vmf_insert_page_mkwrite(self.vmf, page, write);
                 bindings::pfnfs_folio_put(page);
                 out
             };
@@ -182,7 +189,7 @@ impl<'a> Fault<'a> {
         Outcome(out)
     }
 
-    fn map_huge(&self, g: &MapRead<'_>, frame: Frame) -> Outcome {
+    fn map_huge(&self, g: &MapRead<'_>, frame: Frame, write: bool) -> Outcome {
         let _tables = g.locks.tables().write();
         if self.pmd() == Pmd::Table {
             return Outcome::FALLBACK;
@@ -191,7 +198,7 @@ impl<'a> Fault<'a> {
         unsafe {
             let page = folio::page(frame.pfn);
             bindings::pfnfs_folio_ref_inc(page);
-            let out = bindings::vmf_insert_folio_pmd(self.vmf, page.cast(), self.is_write());
+            let out = bindings::vmf_insert_folio_pmd(self.vmf, page.cast(), write);
             bindings::pfnfs_folio_put(page);
             Outcome(out)
         }
@@ -204,6 +211,16 @@ impl<'a> Fault<'a> {
             let page = folio::page(frame.at(self.index()));
             bindings::pfnfs_folio_ref_inc(page);
             (*self.vmf).page = page;
+        }
+        Outcome::COPY
+    }
+
+    /// Leaves a copy for the kernel to copy.
+    pub(crate) fn copy_copy(&mut self, copy: &Copy) -> Outcome {
+        // SAFETY: The page is the caller's until there is a reference, which the kernel drops.
+        unsafe {
+            bindings::pfnfs_folio_ref_inc(copy.as_raw());
+            (*self.vmf).page = copy.as_raw();
         }
         Outcome::COPY
     }
@@ -243,6 +260,14 @@ enum Pmd {
 /// A store to a file through a mapping is under way: the file system cannot be frozen.
 #[must_use]
 pub(crate) struct Writing<'a>(&'a Mapping);
+
+impl Writing<'_> {
+    /// The same, for who stores meanwhile.
+    pub(crate) fn unfrozen(&self) -> Unfrozen<'_> {
+        // SAFETY: By the type's purpose: it cannot be frozen before this is dropped.
+        unsafe { Unfrozen::new() }
+    }
+}
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {

@@ -11,8 +11,11 @@ use core::ops::Range;
 
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::barrier::smp_mb;
 use kernel::sync::{Mutex, MutexGuard};
 
+use super::copy::Copy;
 use super::entry::{Cursor, Entry, Frame, Mark, Order};
 use super::{folio, Mapping};
 use crate::linux::bindings;
@@ -23,7 +26,9 @@ use crate::linux::rwsem::{new_rwsem, ReadGuard, RwSem, WriteGuard};
 #[pin_data]
 pub(crate) struct Locks {
     #[pin]
-    populate: Mutex<()>,
+    populate: Mutex<Option<Kept>>,
+    /// A copy was inserted, and not taken out since.
+    copied: Atomic<u32>,
     #[pin]
     clean: Mutex<()>,
     #[pin]
@@ -36,7 +41,8 @@ impl Locks {
     /// New locks.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            populate <- kernel::new_mutex!((), "pfnfs_populate"),
+            populate <- kernel::new_mutex!(None, "pfnfs_populate"),
+            copied: Atomic::new(0),
             clean <- kernel::new_mutex!((), "pfnfs_clean"),
             tables <- new_rwsem!((), c"pfnfs_tables"),
             map <- new_rwsem!((), c"pfnfs_map"),
@@ -46,7 +52,13 @@ impl Locks {
     /// The right to insert entries. `invalidate_lock` must be held. `mapping` is the one that these locks are for,
     /// as in all below.
     pub(crate) fn populate<'a>(&'a self, mapping: &'a Mapping) -> Populate<'a> {
-        Populate { mapping, _lock: self.populate.lock() }
+        Populate { mapping, locks: self, kept: self.populate.lock() }
+    }
+
+    /// Whether somebody may see a copy of a page of the file. After a store: who makes a copy from now on copies what was stored.
+    pub(crate) fn has_copy(&self) -> bool {
+        smp_mb();
+        self.copied.load(Relaxed) != 0
     }
 
     /// The right to clean. Never together with [`Populate`].
@@ -126,13 +138,13 @@ impl MapWrite<'_> {
         self.mapping.unmap(pages);
     }
 
-    /// Takes holes in `pages` out, and the zero page out of the page tables. Says how many there were.
+    /// Takes holes and copies in `pages` out, and what they stand for out of the page tables. Says how many there were.
     pub(crate) fn remove_holes(&self, pages: Range<u64>) -> Result<u64> {
         let holes = |remove: bool| {
             Cursor::with(self.mapping, pages.start, Order::Page, |c| {
                 let mut found = 0_u64;
                 while let Some(entry) = c.find(pages.end) {
-                    if entry == Entry::Hole {
+                    if entry.gives_way() {
                         found = found.saturating_add(1);
                         if remove {
                             c.store(entry, Entry::Empty);
@@ -201,7 +213,7 @@ impl MapWrite<'_> {
 pub(crate) enum Conflict {
     /// Nothing.
     None,
-    /// Holes only.
+    /// Holes, or a copy, only.
     Holes,
     /// At least one entry with page frames, or one that is not ours.
     Frames,
@@ -210,7 +222,14 @@ pub(crate) enum Conflict {
 /// The right to insert entries: nobody else inserts meanwhile.
 pub(crate) struct Populate<'a> {
     mapping: &'a Mapping,
-    _lock: MutexGuard<'a, ()>,
+    locks: &'a Locks,
+    kept: MutexGuard<'a, Option<Kept>>,
+}
+
+/// The copy that the mapping's one [`Entry::Copy`] stands for. Without such an entry nobody asks for it.
+struct Kept {
+    index: u64,
+    copy: Copy,
 }
 
 impl Populate<'_> {
@@ -231,7 +250,7 @@ impl Populate<'_> {
             let mut seen = Conflict::None;
             while let Some(entry) = c.find(range.end) {
                 match entry {
-                    Entry::Hole => seen = Conflict::Holes,
+                    entry if entry.gives_way() => seen = Conflict::Holes,
                     _ => return Conflict::Frames,
                 }
             }
@@ -261,6 +280,36 @@ impl Populate<'_> {
             folio::reset(frame);
         }
         stored
+    }
+
+    /// The copy that an entry at `index` stands for.
+    pub(crate) fn copy(&self, index: u64) -> Option<&Copy> {
+        self.kept.as_ref().filter(|k| k.index == index).map(|k| &k.copy)
+    }
+
+    /// Where the last copy was put; there may be no entry any more.
+    pub(crate) fn copied(&self) -> Option<u64> {
+        self.kept.as_ref().map(|k| k.index)
+    }
+
+    /// Puts a copy of a page at `index`, where there is nothing. No other copy must be there: see [`Self::copied`]. `read` gives the
+    /// bytes; it is called when whoever stores to them will know that there is a copy.
+    pub(crate) fn insert_copy(&mut self, index: u64, read: impl FnOnce() -> Result<KVec<u8>>) -> Result {
+        self.locks.copied.store(1, Relaxed);
+        smp_mb();
+        let copy = Copy::new(&read()?)?;
+        *self.kept = Some(Kept { index, copy });
+        Cursor::with(self.mapping, index, Order::Page, |c| {
+            if c.load() == Entry::Empty {
+                c.store(Entry::Empty, Entry::Copy);
+            }
+        })
+    }
+
+    /// Forgets the copy, whose entry has been taken out.
+    pub(crate) fn forget_copy(&mut self) {
+        *self.kept = None;
+        self.locks.copied.store(0, Relaxed);
     }
 
     /// Puts a hole at `index`, if there is nothing.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Layer linux: memory management, as far as a DAX file needs it. `struct address_space` with PFN entries
-//! ([`mapping`], their format in [`entry`]), the ZONE_DEVICE folios behind them ([`folio`]), page faults
+//! ([`mapping`], their format in [`entry`]), the ZONE_DEVICE folios behind them ([`folio`]), what stands in for them ([`copy`]), page faults
 //! ([`fault`]) and `mmap` ([`vma`]).
 //!
 //! Locks, outermost first (the first two are the kernel's, the others [`lock::Locks`]):
@@ -13,6 +13,7 @@
 
 #![allow(dead_code, reason = "complete for the layers that are built on it")]
 
+pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod fault;
 pub(crate) mod folio;

@@ -68,7 +68,8 @@ pub(crate) fn run(frames: Frames<'_>) -> Result {
         let frame = Frame { pfn: frames.pfn(), order };
         outcome = outcome.and_then(|()| insert(&scratch, frames, frame)).and_then(|()| remove(&scratch, frame));
     }
-    outcome.and_then(|()| hole(&scratch)).map_err(|Wrong(step)| {
+    let outcome = outcome.and_then(|()| hole(&scratch)).and_then(|()| copy(&scratch));
+    outcome.map_err(|Wrong(step)| {
         pr_err!("this kernel's DAX is not the one that this module was made for: {step}\n");
         ENOEXEC
     })
@@ -136,4 +137,15 @@ fn hole(scratch: &Scratch) -> Result<(), Wrong> {
     check(busy(mapping).is_null(), "a hole counts as busy")?;
     let removed = scratch.locks.write(mapping).remove_holes(0..u64::MAX);
     check(removed == Ok(1) && mapping.is_empty(), "a hole is not deleted")
+}
+
+fn copy(scratch: &Scratch) -> Result<(), Wrong> {
+    let mapping = scratch.mapping();
+    let inserted = scratch.locks.populate(mapping).insert_copy(INDEX, || Ok(KVec::new()));
+    check(inserted == Ok(()), "a copy cannot be inserted")?;
+    check(scratch.locks.read(mapping).load(INDEX) == Entry::Copy, "a copy is not found")?;
+    check(busy(mapping).is_null(), "a copy counts as busy")?;
+    // SAFETY: A live mapping, which nobody else uses.
+    unsafe { bindings::dax_delete_mapping_range(mapping.as_raw(), 0, i64::MAX) };
+    check(mapping.is_empty(), "a copy is not deleted")
 }

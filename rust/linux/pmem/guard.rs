@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer: linux. Accesses that may sleep: the [`ReadGuard`], in which a region stays mapped, and the copies from
-//! and to user space.
+//! Layer: linux. Accesses that may sleep: the [`ReadGuard`], in which a region stays mapped, the [`StoreGuard`], in which
+//! it may be stored to as well, and the copies from and to user space.
 
 use core::ops::Deref;
 
@@ -12,7 +12,7 @@ use kernel::{
     types::NotThreadSafe,
 };
 
-use super::{Region, PAGE};
+use super::{Region, Writer, PAGE};
 use crate::linux::bindings;
 
 impl Region {
@@ -56,10 +56,38 @@ impl Drop for ReadGuard<'_> {
     }
 }
 
-impl ReadGuard<'_> {
+impl Writer {
+    /// Begins a section that may sleep, during which the device stays mapped and user data may be stored. `ENXIO` once
+    /// removal has begun.
+    pub(crate) fn enter(&self) -> Result<StoreGuard<'_>> {
+        Ok(StoreGuard { guard: Region::enter(self)?, _right: self })
+    }
+}
+
+/// A [`ReadGuard`] of who has the right to store.
+#[must_use]
+pub(crate) struct StoreGuard<'r> {
+    guard: ReadGuard<'r>,
+    _right: &'r Writer,
+}
+
+impl<'r> Deref for StoreGuard<'r> {
+    type Target = ReadGuard<'r>;
+
+    fn deref(&self) -> &ReadGuard<'r> {
+        &self.guard
+    }
+}
+
+impl StoreGuard<'_> {
     /// Stores bytes past the cache. Durable after [`Region::fence`].
     pub(crate) fn store(&self, at: u64, bytes: &[u8]) -> Result {
         self.store_past_cache(at, bytes)
+    }
+
+    /// Stores zeroes past the cache. Durable after [`Region::fence`]. `EIO` at a page that has failed.
+    pub(crate) fn zero(&self, at: u64, len: u64) -> Result {
+        Region::zero(self, at, len)
     }
 
     /// Copies up to `len` bytes from the iterator past the cache; returns how many, fewer if the source faults or a page
@@ -74,15 +102,6 @@ impl ReadGuard<'_> {
             self.flush(at, n as u64);
         }
         Ok(n)
-    }
-
-    /// Copies up to `len` bytes to the iterator; returns how many, fewer if the destination faults or the media fails.
-    /// `EIO` if the first page is known to have failed. Sleeps.
-    pub(crate) fn copy_to_iter(&self, at: u64, len: usize, dst: &mut IovIterDest<'_>) -> Result<usize> {
-        let src = self.at(at, len)?;
-        let len = self.good(at, len)?;
-        // SAFETY: `src` is mapped for `len` bytes while this guard exists; the iterator is valid by its type.
-        Ok(unsafe { bindings::_copy_mc_to_iter(src.cast(), len, dst.as_raw()) })
     }
 
     /// Fills a failed device page, which the platform has given good memory, and takes it out of the record when that is
@@ -104,6 +123,17 @@ impl ReadGuard<'_> {
             bindings::__memcpy_flushcache(dst.cast(), bytes.as_ptr().cast(), bytes.len());
         }
         self.fence();
-        self.region.poison.remove(pages)
+        self.guard.region.poison.remove(pages)
+    }
+}
+
+impl ReadGuard<'_> {
+    /// Copies up to `len` bytes to the iterator; returns how many, fewer if the destination faults or the media fails.
+    /// `EIO` if the first page is known to have failed. Sleeps.
+    pub(crate) fn copy_to_iter(&self, at: u64, len: usize, dst: &mut IovIterDest<'_>) -> Result<usize> {
+        let src = self.at(at, len)?;
+        let len = self.good(at, len)?;
+        // SAFETY: `src` is mapped for `len` bytes while this guard exists; the iterator is valid by its type.
+        Ok(unsafe { bindings::_copy_mc_to_iter(src.cast(), len, dst.as_raw()) })
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer: linux. Stores to metadata: the one [`Writer`] of a region.
+//! Layer: linux. The one [`Writer`] of a region, and stores to metadata.
 
 use core::ops::{Deref, Range};
 
@@ -13,7 +13,8 @@ use super::{read_words, Region};
 use crate::linux::bindings;
 
 impl Region {
-    /// The one right to change metadata. `EBUSY` while somebody has it.
+    /// The one right to store. `EBUSY` while somebody has it. Only the layer that knows whether the device may be
+    /// written has the [`Arc`] that this takes.
     pub(crate) fn writer(region: &Arc<Self>) -> Result<Writer> {
         if region.writer.xchg(1, kernel::sync::atomic::Full) != 0 {
             return Err(EBUSY);
@@ -52,7 +53,7 @@ unsafe fn store_words(mut dst: *mut u8, mut bytes: &[u8]) {
     }
 }
 
-/// The right to change metadata: exists at most once per region, moves into the log and stays there.
+/// The right to store: exists at most once per region.
 ///
 /// # Invariants
 ///
@@ -84,6 +85,11 @@ impl Writer {
     /// Stores past the cache. Durable after [`Region::fence`]: parts of words at the ends are written back at once.
     pub(crate) fn store_nt(&self, at: u64, bytes: &[u8]) -> Result {
         self.store_past_cache(at, bytes)
+    }
+
+    /// Stores zeroes past the cache. Durable after [`Region::fence`].
+    pub(crate) fn zero_nt(&self, at: u64, len: u64) -> Result {
+        self.zero(at, len)
     }
 
     /// Sets bits of the little-endian bitmap at `at` (a multiple of 8), atomically for each 64 of them.

@@ -14,6 +14,7 @@ use kernel::prelude::*;
 
 use super::inode::{Inode, Locked};
 use super::kiocb::Kiocb;
+use super::sb::Unfrozen;
 use super::{Ops, Type};
 use crate::linux::bindings;
 use crate::linux::mm::vma::Desc;
@@ -88,7 +89,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     fn read_iter(k: &mut Kiocb<'_, Self::Fs>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
     /// Writes at the position of `k` and moves it on. Nothing is locked.
-    fn write_iter(k: &mut Kiocb<'_, Self::Fs>, from: &mut IovIterSource<'_>) -> Result<usize>;
+    fn write_iter(k: &mut Kiocb<'_, Self::Fs>, from: &mut IovIterSource<'_>, unfrozen: Unfrozen<'_>) -> Result<usize>;
 
     /// `SEEK_DATA`, `SEEK_HOLE`: the answer for a position before the end of the file.
     fn seek(inode: &Inode<Self::Fs>, at: u64, what: Seek) -> Result<u64>;
@@ -238,7 +239,9 @@ impl<F: Operations> Adapter<F> {
     unsafe extern "C" fn write_iter(k: *mut bindings::kiocb, from: *mut bindings::iov_iter) -> isize {
         // SAFETY: A request in flight, and where its data comes from.
         let (mut k, from) = unsafe { (Kiocb::<F::Fs>::from_raw(k), IovIterSource::from_raw(from)) };
-        from_result(|| F::write_iter(&mut k, from).map(|n| n as isize))
+        // SAFETY: All callers have announced the write (`kiocb_start_write`, `file_start_write`).
+        let unfrozen = unsafe { Unfrozen::new() };
+        from_result(|| F::write_iter(&mut k, from, unfrozen).map(|n| n as isize))
     }
 
     /// # Safety

@@ -94,7 +94,7 @@ pub(crate) trait Type: Sized + Send + Sync + 'static {
     fn sync(sb: &sb::Super<Self>, wait: bool) -> Result;
 
     /// `FIFREEZE`: no write is in flight and none begins until [`Type::thaw`].
-    fn freeze(sb: &sb::Super<Self>) -> Result;
+    fn freeze(sb: &sb::Super<Self>, unfrozen: sb::Unfrozen<'_>) -> Result;
 
     /// `FITHAW`.
     fn thaw(sb: &sb::Super<Self>) -> Result;

@@ -15,7 +15,7 @@ use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel::types::Opaque;
+use kernel::types::{NotThreadSafe, Opaque};
 
 use super::inode::{self, Cached, Inode};
 use super::kept::List;
@@ -186,6 +186,19 @@ impl<T: Type> Handle<T> {
 
     fn forget(&self) {
         *self.sb.lock() = None;
+    }
+}
+
+/// Proof that the file system of a call is not frozen, nor will be before the call has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfrozen<'a>(PhantomData<&'a ()>, NotThreadSafe);
+
+impl Unfrozen<'_> {
+    /// # Safety
+    ///
+    /// The proof holds for the lifetime.
+    pub(in crate::linux) unsafe fn new() -> Self {
+        Self(PhantomData, NotThreadSafe)
     }
 }
 
@@ -432,8 +445,10 @@ impl<T: Type> Table<T> {
     ///
     /// Called by the VFS, as the documentation of the adapters says.
     unsafe extern "C" fn freeze_fs(sb: *mut bindings::super_block) -> c_int {
+        // SAFETY: `s_umount` is held, and the file system is not frozen before this call has ended.
+        let unfrozen = unsafe { Unfrozen::new() };
         // SAFETY: It is mounted.
-        from_result(|| T::freeze(unsafe { Super::from_raw(sb) }).map(|()| 0))
+        from_result(|| T::freeze(unsafe { Super::from_raw(sb) }, unfrozen).map(|()| 0))
     }
 
     /// # Safety
