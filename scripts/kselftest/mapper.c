@@ -18,6 +18,7 @@
  *   truncate SIZE  punch OFF LEN  alloc OFF LEN             change the file
  *   protect OFF LEN none|r|rw     advise OFF LEN dontneed|poison|collapse|cold|pageout
  *   remap                         mremap to another aligned address
+ *   freeze  thaw                  remount DIR ro|rw         the file's file system; what is mounted on DIR
  *   pin OFF [LEN]                 unpin                     vmsplice pages into a pipe; drain it
  *   pinned OFF BYTE               drain it and compare the first byte
  *   dread FILE OFF LEN            dwrite FILE OFF LEN       O_DIRECT from the start of FILE into the mapping, and back
@@ -41,6 +42,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -447,6 +449,13 @@ static int step(void)
 		return do_advise();
 	if (is(op, "remap"))
 		return do_remap();
+	if (is(op, "freeze") || is(op, "thaw"))
+		return check(ioctl(fd, is(op, "thaw") ? FITHAW : FIFREEZE, 0), op);
+	if (is(op, "remount")) {
+		const char *dir = next();
+
+		return check(mount(NULL, dir, NULL, MS_REMOUNT | (is(next(), "ro") ? MS_RDONLY : 0), NULL), op);
+	}
 	if (is(op, "pin"))
 		return do_pin();
 	if (is(op, "unpin"))
