@@ -20,7 +20,7 @@ use super::inode::{self, media_time, Inode, Locked};
 use super::medium::Data;
 use super::mount::{Mounted, Pfnfs};
 use super::{map, write};
-use crate::linux::mm::vma;
+use crate::linux::mm::{vma, Mapping};
 use crate::linux::vfs::file::{self, Fallocate, File, Operations, Seek};
 use crate::linux::vfs::kiocb::Kiocb;
 use crate::linux::vfs::sb::Unfrozen;
@@ -122,8 +122,9 @@ impl Operations for Regular {
         };
         k.advance(done);
         if k.is_sync() {
-            // Data and size are durable; the times may not be.
-            i.sync_metadata()?;
+            // Data and size are durable; the times may not be. Who is told that nothing was written would write it again:
+            // the next fsync says it.
+            let _ = i.sync_metadata().inspect_err(|&e| Mapping::of(i).set_error(e));
         }
         Ok(done)
     }

@@ -293,10 +293,15 @@ pub(super) fn set_size(i: &inode::Locked<'_>, store: &Storing<'_>, size: u64, no
         let unmapped = dax::remove(Mapping::of(i), size / BLOCK..u64::MAX)?;
         let mut guard = inode::alone(i);
         let live = guard.get()?;
-        mounted.flush_block(i, live, size / BLOCK)?;
-        ops::truncate(store.volume(), live, size, time).map_err(fail)?.reply();
-        i.set_size(size);
+        mounted.flush(live, size / BLOCK..(size / BLOCK).saturating_add(1));
+        let done = ops::truncate(store.volume(), live, size, time).map(drop);
+        if done.is_err() {
+            mounted.flush(live, size / BLOCK..old.div_ceil(BLOCK));
+        }
+        // The end moves with the first of its records.
+        i.set_size(live.size());
         drop(unmapped);
+        done.map_err(fail)?;
     }
     i.set_size(size);
     i.set_mtime(now);
@@ -327,14 +332,25 @@ impl Mounted {
         Ok(())
     }
 
-    /// Makes durable what mappings have stored into a block of a file, when its entry is gone.
-    fn flush_block(&self, i: &Inode, live: &Live, at: u64) -> Result {
-        let found = self.gate().extent(live, at).map_err(|e| self.fail(i.ino(), e))?;
-        if let Extent::Data { block, unwritten: false, .. } = found {
-            self.device().flush(block.saturating_mul(BLOCK), BLOCK);
-            self.device().region().fence();
+    /// Makes durable what mappings have stored into blocks of a file that stay its own, when their entries, and with them the
+    /// marks, are gone. What cannot be found cannot be reached either.
+    fn flush(&self, live: &Live, blocks: Range<u64>) {
+        let mut at = blocks.start;
+        while at < blocks.end {
+            let Ok(found) = self.gate().extent(live, at) else { break };
+            let left = blocks.end.wrapping_sub(at);
+            let len = match found {
+                Extent::Data { block, len, unwritten: false, .. } => {
+                    let len = left.min(len.into());
+                    self.device().flush(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK));
+                    len
+                }
+                Extent::Data { len, .. } => len.into(),
+                Extent::Hole { len } => len,
+            };
+            at = at.saturating_add(len);
         }
-        Ok(())
+        self.device().region().fence();
     }
 }
 
@@ -343,8 +359,12 @@ pub(super) fn punch(i: &inode::Locked<'_>, store: &Storing<'_>, blocks: Range<u6
     let mounted = i.sb().data();
     let unmapped = dax::remove(Mapping::of(i), blocks.clone())?;
     let mut guard = inode::alone(i);
-    let punched = ops::punch(store.volume(), guard.get()?, blocks, media_time(now));
-    punched.map_err(|e| mounted.fail(i.ino(), e))?.reply();
+    let live = guard.get()?;
+    let punched = ops::punch(store.volume(), live, blocks.clone(), media_time(now)).map(drop);
+    if punched.is_err() {
+        mounted.flush(live, blocks);
+    }
+    punched.map_err(|e| mounted.fail(i.ino(), e))?;
     drop(guard);
     drop(unmapped);
     i.set_mtime(now);
@@ -352,20 +372,25 @@ pub(super) fn punch(i: &inode::Locked<'_>, store: &Storing<'_>, blocks: Range<u6
 }
 
 /// Blocks were given to a range that had none.
-pub(super) fn filled(i: &Inode, blocks: Range<u64>) -> Result {
+pub(super) fn filled(i: &Inode, blocks: Range<u64>) {
     let mapping = Mapping::of(i);
-    if mapping.is_empty() {
-        return Ok(());
+    if !mapping.is_empty() {
+        shown(i, dax::fill_holes(mapping, blocks));
     }
-    dax::fill_holes(mapping, blocks)
 }
 
 /// Bytes were stored into blocks that were written before: who maps a copy of them is to see it.
 pub(super) fn stored(i: &Inode) {
     if i.data().cache.has_copy() {
-        if let Err(error) = dax::drop_copy(Mapping::of(i)) {
-            pr_err!("{}: inode {}: mappings show old bytes ({error:?})\n", i.sb().data().name(), i.ino());
-        }
+        shown(i, dax::drop_copy(Mapping::of(i)));
+    }
+}
+
+/// What was done to the file is done, and durable, whatever becomes of its mappings.
+fn shown(i: &Inode, outcome: Result) {
+    if let Err(error) = outcome {
+        pr_err!("{}: inode {}: mappings show what was there before ({error:?})\n", i.sb().data().name(), i.ino());
+        Mapping::of(i).set_error(error);
     }
 }
 

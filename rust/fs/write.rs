@@ -18,6 +18,7 @@ use super::gate::Storing;
 use super::inode::{self, media_time, Locked};
 use super::map;
 use super::mount::{Mounted, Pfnfs};
+use crate::linux::mm::Mapping;
 use crate::linux::vfs::file::File;
 use crate::linux::vfs::inode::Time;
 use crate::linux::vfs::kiocb::{fetch, Attempt};
@@ -73,7 +74,8 @@ pub(super) fn write(
         map::stored(l);
     }
     if w.overwrote {
-        file.update_time()?;
+        // The bytes are there, and that is what is told; who asks for durability is told of the times.
+        let _ = file.update_time().inspect_err(|&e| Mapping::of(l).set_error(e));
     }
     if done == 0 {
         outcome?;
@@ -121,9 +123,9 @@ impl Write<'_> {
         let n =
             (len.wrapping_mul(BLOCK).wrapping_sub(offset)).min(self.l.size().wrapping_sub(pos)).min(from.len() as u64);
         let data = self.store.data()?;
-        self.overwrote = true;
         let n = data.write(block.wrapping_mul(BLOCK).wrapping_add(offset), n as usize, from);
         data.fence();
+        self.overwrote |= n.is_ok();
         n
     }
 
@@ -162,7 +164,7 @@ impl Write<'_> {
         };
         attached.map_err(|e| self.fail(e))?.reply();
         self.grown(end);
-        map::filled(self.l, range)?;
+        map::filled(self.l, range);
         Ok(n)
     }
 
@@ -228,7 +230,7 @@ impl Write<'_> {
         drop(guard);
         self.grown(end);
         if unwritten {
-            map::filled(self.l, filled)?;
+            map::filled(self.l, filled);
         }
         Ok(n)
     }

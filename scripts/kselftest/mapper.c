@@ -4,7 +4,8 @@
  * fails. There is one current file and one current mapping; offsets count from the mapping's start unless they are of the
  * file. Numbers may end in k, M or G.
  *
- *   open FILE r|rw|rwc|direct     open (rwc: create)        close
+ *   open FILE r|rw|rwc|sync|direct                          open (rwc: create; sync: O_SYNC)
+ *   close
  *   map LEN OFF shared|private|sync rw|r [odd]              2 MiB aligned, but for "odd"
  *   unmap                         rest OFF LEN              take all away, or a part
  *   put OFF LEN BYTE              get OFF LEN BYTE          store; load and compare
@@ -393,7 +394,7 @@ static int step(void)
 		const char *file = next(), *mode = next();
 
 		fd = open(file, is(mode, "r") ? O_RDONLY : is(mode, "rw") ? O_RDWR :
-			  is(mode, "rwc") ? O_RDWR | O_CREAT : O_RDWR | O_DIRECT, 0600);
+			  is(mode, "rwc") ? O_RDWR | O_CREAT : O_RDWR | (is(mode, "sync") ? O_SYNC : O_DIRECT), 0600);
 		return check(fd < 0, file);
 	}
 	if (is(op, "close"))
