@@ -11,6 +11,7 @@ TOP = Path(__file__).resolve().parent.parent
 READY = re.compile(r"^# ready taint=(\d+) locks=(\S+)$", re.M)
 BEGIN = re.compile(r"^# script begin \S+ limit=(\d+)$", re.M)
 LOG_READY = "pfnfs-test: ready"
+HUNG = "blocked for more than"                       # the kernel's own report of a task that waits for ever
 
 
 class Line:
@@ -62,6 +63,17 @@ class Guest:
             time.sleep(0.05)
         return True
 
+    def done(self, limit):
+        """Whether the script's end came. The guest stops the script at its limit and clears up. If it does not come to
+        that, it hangs, whatever its kernel goes on to say; a kernel that says so itself is not waited for so long."""
+        end = time.monotonic() + limit + self.grace
+        while not self.wait(lambda: READY.search(self.results.text()), min(5, limit + self.grace)):
+            if HUNG in self.log.text():
+                return self.wait(lambda: READY.search(self.results.text()), self.grace)
+            if self.process.poll() is not None or time.monotonic() > end:
+                return False
+        return True
+
     def blank(self):
         """New NVDIMMs: holes in the images, which the guest's memory shows at once."""
         for image in self.directory.glob("nv*.img"):
@@ -79,9 +91,8 @@ class Guest:
         self.busy = name
         os.write(self.pipe, f"{name}\n".encode())
         begun = self.wait(lambda: BEGIN.search(self.results.text()), 300)
-        limit = begun and BEGIN.search(self.results.text())[1]
-        # The guest stops the script at its limit and clears up. If it does not come to that, it hangs.
-        self.up = begun and self.wait(lambda: READY.search(self.results.text()), int(limit) + self.grace)
+        limit = int(begun and BEGIN.search(self.results.text())[1])
+        self.up = begun and self.done(limit)
         if self.up:
             self.wait(lambda: LOG_READY in self.log.text().partition(f"pfnfs-test: end {name}")[2], 60)
         return self.results.text(), self.log.text()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=none load=no append=memmap=2M$512M add=hostile.images timeout=600
+# guest: size=none load=no append=memmap=2M$512M add=hostile.images timeout=240
 # Hostile images (scripts/fuzz): mounted and used one after the other, by system calls. An errno is all that may come of it.
 . ./lib.sh
 plan 6

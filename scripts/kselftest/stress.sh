@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: weight=40 timeout=600
+# guest: weight=40 timeout=240
 # Everything at once on the same few names, and around it what the system does meanwhile: caches are dropped, memory runs
 # out, everything is synced, the file system is frozen and thawed, mounted a second time and unmounted.
 . ./lib.sh

@@ -46,6 +46,15 @@ static void plant_stuck(void *unused)
 		cpu_relax();
 }
 
+/* Cannot be killed, while the kernel has something to say every second. */
+static void plant_talks(void)
+{
+	for (;;) {
+		pr_info("plant: still here\n");
+		schedule_timeout_uninterruptible(HZ);
+	}
+}
+
 /* A byte of what was given back: KASAN has other words for that. */
 static int plant_freed(void)
 {
@@ -69,6 +78,8 @@ static int __init plant_init(void)
 		plant_deadlock();
 	else if (!strcmp(kind, "leak"))
 		__module_get(THIS_MODULE);
+	else if (!strcmp(kind, "talks"))
+		plant_talks();
 	else if (!strcmp(kind, "stuck"))
 		on_each_cpu(plant_stuck, NULL, 0);
 	else if (strcmp(kind, "late"))
