@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2154,SC2164
 # The kernel of qemu/$name.config from the same source as the stock one: $OUT/tree, and $OUT/modules
 # with the image. Sourced by the steps debug and noblock, with $name set.
 # shellcheck source=scripts/lib.sh
