@@ -236,6 +236,25 @@ static void step_size(struct model *m, off_t size)
 	must(ftruncate(m->fd, size));
 }
 
+/* Punches, or has zeroed; the latter may move the end. */
+static void step_zero(struct model *m, off_t at, size_t len, int punch)
+{
+	off_t end = at + (off_t)len;
+
+	if (punch || end <= m->size) {
+		off_t stop = end < m->size ? end : m->size;
+
+		must(fallocate(m->fd, (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE, at, len));
+		if (at < stop)
+			memset(m->bytes + at, 0, stop - at);
+		return;
+	}
+	must(fallocate(m->fd, FALLOC_FL_ZERO_RANGE, at, len));
+	if (at < m->size)
+		memset(m->bytes + at, 0, m->size - at);
+	m->size = end;
+}
+
 static void step(struct model *m)
 {
 	off_t at = next_random(&m->state) % m->max;
@@ -246,7 +265,7 @@ static void step(struct model *m)
 		at &= -PAGE;
 	if (at + (off_t)len > m->max)
 		len = m->max - at;
-	switch (next_random(&m->state) % 10) {
+	switch (next_random(&m->state) % 12) {
 	case 0:
 	case 1:
 	case 2:
@@ -273,6 +292,9 @@ static void step(struct model *m)
 		}
 		break;
 	case 6:
+		step_zero(m, at, len, next_random(&m->state) % 2);
+		break;
+	case 7:
 		must(next_random(&m->state) % 2 ? fsync(m->fd) : fdatasync(m->fd));
 		break;
 	default:

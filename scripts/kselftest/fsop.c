@@ -163,6 +163,20 @@ static int cmd_fallocate(char **a)
 	return fallocate(fd, mode, number(a[2]), number(a[3])) ? fail("fallocate") : 0;
 }
 
+/* comb FILE: every second block of the file becomes a hole. */
+static int cmd_comb(char **a)
+{
+	int fd = open(a[0], O_RDWR);
+	off_t end = lseek(fd, 0, SEEK_END);
+
+	if (fd < 0)
+		return fail("open");
+	for (off_t at = 0; at < end; at += 8192)
+		if (fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, at, 4096))
+			return fail("fallocate");
+	return 0;
+}
+
 struct handle {
 	struct file_handle h;
 	unsigned char bytes[MAX_HANDLE_SZ];
@@ -493,7 +507,7 @@ static const struct {
 	{ "unlinked", 1, cmd_unlinked }, { "tmpfile", 2, cmd_tmpfile }, { "as", 3, cmd_as }, { "settimes", 3, cmd_settimes },
 	{ "times", 1, cmd_times }, { "fsid", 1, cmd_fsid }, { "many", 2, cmd_many }, { "list", 2, cmd_list },
 	{ "purge", 1, cmd_purge }, { "deep", 2, cmd_deep }, { "fill", 2, cmd_fill }, { "partial", 1, cmd_partial },
-	{ "superblock", 3, cmd_superblock },
+	{ "superblock", 3, cmd_superblock }, { "comb", 1, cmd_comb },
 };
 
 int main(int argc, char **argv)
