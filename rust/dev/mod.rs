@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod binding;
+mod copy;
 mod foreign;
 #[cfg(CONFIG_LIBNVDIMM)]
 mod nd;
@@ -36,7 +37,7 @@ use kernel::{
 };
 
 use crate::linux::{
-    dax::{self, Operations as _},
+    dax,
     pmem::{Frames, Poison, ReadGuard, Region, Run, StoreGuard, PAGE},
 };
 
@@ -118,7 +119,8 @@ impl Device {
         self.region.is_dead()
     }
 
-    /// Begins a section that may sleep and in which the device stays mapped. `ENXIO` once removal has begun.
+    /// Begins a section that may sleep and in which the device stays mapped. Removal and memory failure wait for its end: it
+    /// must not wait for a user. `ENXIO` once removal has begun.
     pub(crate) fn enter(&self) -> Result<ReadGuard<'_>> {
         self.region.enter()
     }
@@ -132,33 +134,6 @@ impl Device {
     /// Has any of these device pages failed? Reading or mapping one would deliver stale bytes or a machine check.
     pub(crate) fn is_poisoned(&self, pages: Range<u64>) -> bool {
         self.region.is_poisoned(&pages)
-    }
-
-    /// Copies up to `len` bytes from the iterator past the cache, to be fenced by the caller; returns how many. A failed
-    /// page is repaired if it is overwritten as a whole and the platform can, else it is `EIO`.
-    pub(crate) fn write(
-        &self,
-        guard: &StoreGuard<'_>,
-        at: u64,
-        len: usize,
-        src: &mut IovIterSource<'_>,
-    ) -> Result<usize> {
-        if at % PAGE == 0 && len as u64 >= PAGE && guard.good(at, len).is_err() {
-            return self.recover(guard, at, src);
-        }
-        self.copy_from_iter(guard, at, len, src)
-    }
-
-    /// Writes a whole failed page anew, and heals it.
-    fn recover(&self, guard: &StoreGuard<'_>, at: u64, src: &mut IovIterSource<'_>) -> Result<usize> {
-        let mut bytes = KVec::from_elem(0, PAGE as usize, GFP_KERNEL)?;
-        if src.copy_from_iter(&mut bytes) != bytes.len() {
-            return Err(EFAULT);
-        }
-        let page = at / PAGE;
-        self.backend.clear_poison(guard, page..page.saturating_add(1)).map_err(|_| EIO)?;
-        guard.refill(page, &bytes)?;
-        Ok(bytes.len())
     }
 
     /// Flushes the platform's write queues: once per sync, not per operation.

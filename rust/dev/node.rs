@@ -18,7 +18,7 @@ use super::{
 };
 use crate::linux::{
     cdev::{self, Open},
-    dax::{Devt, Operations},
+    dax::Devt,
     pmem,
 };
 
@@ -36,9 +36,6 @@ impl File {
         }
     }
 }
-
-/// How much one iteration copies: bounds how long a removal waits for a reader or a writer.
-const STEP: u64 = 1 << 20;
 
 impl cdev::Operations for Device {
     type File = File;
@@ -76,19 +73,7 @@ impl cdev::Operations for Device {
 
     fn read(file: &File, at: u64, dst: &mut IovIterDest<'_>) -> Result<usize> {
         let device = file.device();
-        let mut at = at;
-        let mut done: usize = 0;
-        while let Some(n) = step(device, at, dst.len()) {
-            let copied = match device.enter().and_then(|guard| device.copy_to_iter(&guard, at, n, dst)) {
-                // A destination that faults and media that fails look alike; the former is the caller's mistake.
-                Ok(0) if done == 0 => return Err(if reads(device, at) { EFAULT } else { EIO }),
-                Err(e) if done == 0 => return Err(e),
-                Ok(0) | Err(_) => break,
-                Ok(copied) => copied,
-            };
-            (at, done) = (at.wrapping_add(copied as u64), done.wrapping_add(copied));
-        }
-        Ok(done)
+        device.read(at, rest(device, at, dst.len()), dst)
     }
 
     fn write(file: &File, at: u64, src: &mut IovIterSource<'_>) -> Result<usize> {
@@ -102,18 +87,9 @@ impl cdev::Operations for Device {
         if device.is_read_only() {
             return Err(EROFS);
         }
-        let mut at = at;
-        let mut done: usize = 0;
-        while let Some(n) = step(device, at, src.len()) {
-            let copied = match store(device, writer, at, n, src) {
-                Ok(0) if done == 0 => return Err(EFAULT),
-                Err(e) if done == 0 => return Err(e),
-                Ok(0) | Err(_) => break,
-                Ok(copied) => copied,
-            };
-            (at, done) = (at.wrapping_add(copied as u64), done.wrapping_add(copied));
-        }
-        Ok(done)
+        let written = device.write(writer, at, rest(device, at, src.len()), src);
+        device.region().fence();
+        written
     }
 
     fn fsync(file: &File) -> Result {
@@ -122,23 +98,7 @@ impl cdev::Operations for Device {
     }
 }
 
-/// How many bytes to copy next, `None` at the end of the device or of the request.
-fn step(device: &Device, at: u64, left: usize) -> Option<usize> {
-    let rest = device.size().checked_sub(at)?;
-    let n = rest.min(left as u64).min(STEP);
-    (n != 0).then_some(n as usize)
-}
-
-/// Stores up to `n` bytes durably; returns how many, 0 if the source faults at once.
-fn store(device: &Device, writer: &pmem::Writer, at: u64, n: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
-    let guard = writer.enter()?;
-    let copied = device.write(&guard, at, n, src)?;
-    guard.fence();
-    Ok(copied)
-}
-
-/// Does the media deliver this byte?
-fn reads(device: &Device, at: u64) -> bool {
-    let mut byte = [0];
-    device.region().read(at, &mut byte).is_ok()
+/// How many of `len` bytes there are from `at` on.
+fn rest(device: &Device, at: u64, len: usize) -> usize {
+    device.size().saturating_sub(at).min(len as u64) as usize
 }

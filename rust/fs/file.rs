@@ -17,7 +17,7 @@ use kernel::prelude::*;
 
 use super::gate::{Gate, Storing};
 use super::inode::{self, media_time, Inode, Locked};
-use super::medium::Data;
+use super::medium;
 use super::mount::{Mounted, Pfnfs};
 use super::{map, write};
 use crate::linux::mm::{vma, Mapping};
@@ -67,10 +67,9 @@ fn read(mounted: &Mounted, i: &Inode, pos: u64, size: u64, to: &mut IovIterDest<
     while !to.is_empty() && pos.wrapping_add(done as u64) < size {
         let at = pos.wrapping_add(done as u64);
         let step = || -> Result<usize> {
-            let (piece, data) = (piece(mounted, i, at)?, Data::enter(mounted.device())?);
             let left = (to.len() as u64).min(size.wrapping_sub(at));
-            match piece {
-                Piece::Media(from, len) => data.read(from, left.min(len) as usize, to),
+            match piece(mounted, i, at)? {
+                Piece::Media(from, len) => medium::read(mounted.device(), from, left.min(len) as usize, to),
                 Piece::Zeroes(len) => {
                     let n = left.min(len).min(BLOCK) as usize;
                     match to.copy_to_iter(ZEROES.get(..n).unwrap_or(&ZEROES)) {

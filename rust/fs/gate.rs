@@ -18,7 +18,7 @@ use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 
 use super::machine::Machine;
-use super::medium::Medium;
+use super::medium::{gone, Medium};
 use super::mount::{refuse, Options, Pfnfs};
 use crate::dev::{self, Device};
 use crate::linux::pmem::{StoreGuard, Writer};
@@ -225,32 +225,33 @@ impl<'a> Storing<'a> {
 
     /// Begins to store user data. `EIO` once the removal of the device has begun.
     pub(super) fn data(&self) -> Result<Stores<'_>> {
-        let guard = self.writer.enter().map_err(|_| EIO)?;
-        Ok(Stores { device: &self.gate.device, guard, stored: Cell::new(false) })
+        let guard = self.writer.enter().map_err(gone)?;
+        Ok(Stores { guard, stored: Cell::new(false) })
+    }
+
+    /// Copies up to `len` bytes from the writer to the media, past the cache, to be fenced by the caller also after an error;
+    /// repairs a failed page that is overwritten as a whole, if the platform can. Fewer if his memory is bad or ours is:
+    /// `EFAULT`, `EIO` if nothing was copied. Waits for his memory, in no section.
+    pub(super) fn copy(&self, at: u64, len: usize, from: &mut IovIterSource<'_>) -> Result<usize> {
+        self.gate.device.write(self.writer, at, len, from).map_err(gone)
+    }
+
+    /// All that this task has copied is durable.
+    pub(super) fn fence(&self) {
+        self.gate.device.region().fence();
     }
 }
 
-/// User data on its way to the blocks of files. Exists in a section in which the device stays mapped; may sleep in page
-/// faults. What is written is durable after [`Stores::fence`], by the same task; at the latest when this is dropped, so that no
+/// Bytes on their way to the blocks of files. Exists in a section in which the device stays mapped, and which waits for no
+/// user. What is written is durable after [`Stores::fence`], by the same task; at the latest when this is dropped, so that no
 /// store is under way when blocks have another owner.
 pub(super) struct Stores<'r> {
-    device: &'r Device,
     guard: StoreGuard<'r>,
     /// Something was stored and not fenced.
     stored: Cell<bool>,
 }
 
 impl Stores<'_> {
-    /// Copies up to `len` bytes from the writer to the media, past the cache; repairs a failed page that is overwritten as a
-    /// whole, if the platform can. `EFAULT` if there was nothing to copy.
-    pub(super) fn write(&self, at: u64, len: usize, from: &mut IovIterSource<'_>) -> Result<usize> {
-        self.stored.set(true);
-        match self.device.write(&self.guard, at, len, from)? {
-            0 if len > 0 => Err(EFAULT),
-            n => Ok(n),
-        }
-    }
-
     /// Stores bytes past the cache.
     pub(super) fn store(&self, at: u64, bytes: &[u8]) -> Result {
         self.stored.set(true);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Layer fs: the volume's bytes, as the media core and who reads see them. The core gets [`Pmem`] and [`PmemMut`];
-//! user data is read through [`Data`], and stored through `gate::Stores`.
+//! user data is read by [`read`], and stored through `gate::Storing`.
 //!
 //! Errors of the device become the core's: a machine check is `Poison`, a device that is gone likewise (whoever maps
 //! it to an errno looks at the device first).
@@ -114,28 +114,16 @@ impl PmemMut for Medium {
     }
 }
 
-/// User data on its way from the blocks of files. Exists in a section in which the device stays mapped; may sleep in page
-/// faults.
-pub(super) struct Data<'r> {
-    device: &'r Device,
-    guard: ReadGuard<'r>,
+/// Copies up to `len` bytes of the media to the reader; fewer if his memory is bad or ours is: `EFAULT`, `EIO` if nothing was
+/// copied. Waits for his memory, in no section.
+pub(super) fn read(device: &Device, at: u64, len: usize, to: &mut IovIterDest<'_>) -> Result<usize> {
+    device.read(at, len, to).map_err(gone)
 }
 
-impl<'r> Data<'r> {
-    /// `EIO` once the removal of the device has begun.
-    pub(super) fn enter(device: &'r Device) -> Result<Self> {
-        Ok(Self { device, guard: device.enter().map_err(|_| EIO)? })
-    }
-
-    /// Copies up to `len` bytes of the media to the reader. Less: `EFAULT` if his memory is bad, `EIO` if ours is, both
-    /// only when nothing was copied.
-    pub(super) fn read(&self, at: u64, len: usize, to: &mut IovIterDest<'_>) -> Result<usize> {
-        let n = self.device.copy_to_iter(&self.guard, at, len, to)?;
-        if n == 0 && len > 0 {
-            // One of the two it was: look.
-            self.guard.read(at, &mut [0])?;
-            return Err(EFAULT);
-        }
-        Ok(n)
+/// What a file system says of a device that has gone.
+pub(super) fn gone(e: Error) -> Error {
+    match e {
+        ENXIO => EIO,
+        e => e,
     }
 }

@@ -122,9 +122,8 @@ impl Write<'_> {
         let offset = pos % BLOCK;
         let n =
             (len.wrapping_mul(BLOCK).wrapping_sub(offset)).min(self.l.size().wrapping_sub(pos)).min(from.len() as u64);
-        let data = self.store.data()?;
-        let n = data.write(block.wrapping_mul(BLOCK).wrapping_add(offset), n as usize, from);
-        data.fence();
+        let n = self.store.copy(block.wrapping_mul(BLOCK).wrapping_add(offset), n as usize, from);
+        self.store.fence();
         self.overwrote |= n.is_ok();
         n
     }
@@ -170,16 +169,19 @@ impl Write<'_> {
 
     /// Copies `n` bytes to `offset` of fresh blocks, and zeroes what else of them will be visible. Their owner fences.
     fn fill(&mut self, first: u64, offset: u64, n: usize, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
-        let data = self.store.data()?;
+        let store = self.store;
         let start = first.saturating_mul(BLOCK);
-        data.zero(start, offset)?;
-        let n = if n <= SMALL {
+        let at = start.wrapping_add(offset);
+        // The source may keep us waiting: in no section.
+        let (n, data) = if n <= SMALL {
             let bytes = self.fetch(n, from)?;
-            data.store(start.wrapping_add(offset), bytes)?;
-            bytes.len()
+            let data = store.data()?;
+            data.store(at, bytes)?;
+            (bytes.len(), data)
         } else {
-            data.write(start.wrapping_add(offset), n, from)?
+            (store.copy(at, n, from)?, store.data()?)
         };
+        data.zero(start, offset)?;
         let used = offset.wrapping_add(n as u64);
         let (end, rest) = (pos.wrapping_add(n as u64), used.wrapping_neg() % BLOCK);
         if end < self.l.size() {

@@ -49,10 +49,10 @@ pub(crate) trait Operations: Send + Sync + 'static {
     fn direct_access(&self, pages: Range<u64>, mode: Mode) -> Result<Run<'_>>;
     /// Zeroes pages durably. May refuse: who calls has shown no right to store.
     fn zero_page_range(&self, pages: Range<u64>) -> Result;
-    /// Copies up to `len` bytes to the media past the cache, durable after a fence; fewer if the source faults. Sleeps.
+    /// Copies up to `len` bytes to the media past the cache, durable after a fence; fewer if the source is not present.
     fn copy_from_iter(&self, guard: &StoreGuard<'_>, at: u64, len: usize, src: &mut IovIterSource<'_>)
         -> Result<usize>;
-    /// Copies up to `len` bytes from the media; fewer if the destination faults or the media fails. Sleeps.
+    /// Copies up to `len` bytes from the media; fewer if the destination is not present or the media fails.
     fn copy_to_iter(&self, guard: &ReadGuard<'_>, at: u64, len: usize, dst: &mut IovIterDest<'_>) -> Result<usize>;
     /// Writes cache lines back; durable after a fence.
     fn flush(&self, at: u64, len: u64);

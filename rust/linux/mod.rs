@@ -14,6 +14,7 @@ pub(crate) mod errno;
 pub(crate) mod mm;
 #[cfg(CONFIG_LIBNVDIMM)]
 pub(crate) mod nd;
+pub(crate) mod nofault;
 pub(crate) mod nofs;
 pub(crate) mod pagemap;
 pub(crate) mod periodic;
@@ -23,6 +24,7 @@ pub(crate) mod ratelimit;
 pub(crate) mod resource;
 #[allow(dead_code, unused_macros, unused_imports, reason = "complete for the layers above")]
 pub(crate) mod rwsem;
+pub(crate) mod srcu;
 pub(crate) mod sync;
 pub(crate) mod trace;
 pub(crate) mod vfs;

@@ -6,7 +6,7 @@
 //! A [`Region`] is made by `pagemap` when the memory is mapped, and revoked before it is unmapped. Whoever still has it
 //! then gets `ENXIO`:
 //! - short accesses look at the state inside an RCU section;
-//! - accesses that may sleep (copies from and to user space) need a [`ReadGuard`], an SRCU section of our own. Nothing
+//! - accesses that may sleep, or take longer, need a [`ReadGuard`], an SRCU section of the device's own domain. Nothing
 //!   exported waits for the readers of `dax_read_lock()` but `kill_dax()`, and types could not enforce that it comes
 //!   before unmapping; `Region::revoke` waits for this domain and for RCU itself.
 //!
@@ -80,7 +80,7 @@ const GONE: u32 = 2;
 ///
 /// # Invariants
 ///
-/// - While `state` is not `GONE` plus a grace period of RCU and of our SRCU domain, `base` is a kernel mapping of `len`
+/// - While `state` is not `GONE` plus a grace period of RCU and of the domain of `poison`, `base` is a kernel mapping of `len`
 ///   bytes, which are the page frames from `first_pfn` on.
 /// - `base` is page-aligned and `len` a multiple of the page size.
 /// - A [`Writer`] exists only while `writer` is 1.
@@ -137,7 +137,7 @@ impl Region {
     /// Refuses everything and waits until nobody is inside. Sleeps.
     pub(in crate::linux) fn revoke(&self) {
         self.state.store(GONE, Release);
-        wait_for_sections();
+        self.poison.settle();
     }
 
     fn short(&self) -> Result<Short> {
@@ -270,15 +270,6 @@ impl Region {
             at = at.saturating_add(part.len() as u64);
         }
         Ok(())
-    }
-}
-
-/// Returns when all sections that exist now have ended. Sleeps.
-fn wait_for_sections() {
-    // SAFETY: no requirements; both may sleep, and the callers may.
-    unsafe {
-        bindings::synchronize_rcu();
-        bindings::pfnfs_synchronize_srcu();
     }
 }
 

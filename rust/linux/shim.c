@@ -14,6 +14,7 @@
 #include <linux/mutex.h>
 #include <linux/nd.h>
 #include <linux/srcu.h>
+#include <linux/uaccess.h>
 #include <asm/asm.h>
 #include <asm/barrier.h>
 
@@ -44,21 +45,29 @@ unsigned long pfnfs_read_mc(u64 *dst, const u64 *src, unsigned long words)
 	return words;
 }
 
-DEFINE_STATIC_SRCU(pfnfs_srcu);
-
-int pfnfs_srcu_read_lock(void)
+int pfnfs_srcu_init(struct srcu_struct *ssp)
 {
-	return srcu_read_lock(&pfnfs_srcu);
+	return init_srcu_struct(ssp);
 }
 
-void pfnfs_srcu_read_unlock(int id)
+int pfnfs_srcu_read_lock(struct srcu_struct *ssp)
 {
-	srcu_read_unlock(&pfnfs_srcu, id);
+	return srcu_read_lock(ssp);
 }
 
-void pfnfs_synchronize_srcu(void)
+void pfnfs_srcu_read_unlock(struct srcu_struct *ssp, int id)
 {
-	synchronize_srcu(&pfnfs_srcu);
+	srcu_read_unlock(ssp, id);
+}
+
+void pfnfs_pagefault_disable(void)
+{
+	pagefault_disable();
+}
+
+void pfnfs_pagefault_enable(void)
+{
+	pagefault_enable();
 }
 
 static DEFINE_MUTEX(pfnfs_static_mutex);

@@ -18,10 +18,15 @@
 void pfnfs_pmem_wmb(void);
 unsigned long pfnfs_read_mc(u64 *dst, const u64 *src, unsigned long words);
 
-/* The SRCU domain of sleeping readers of persistent memory (rust/linux/pmem.rs). */
-int pfnfs_srcu_read_lock(void);
-void pfnfs_srcu_read_unlock(int id);
-void pfnfs_synchronize_srcu(void);
+/* SRCU (rust/linux/srcu.rs): all domains have one lock class. */
+struct srcu_struct;
+int pfnfs_srcu_init(struct srcu_struct *ssp);
+int pfnfs_srcu_read_lock(struct srcu_struct *ssp);
+void pfnfs_srcu_read_unlock(struct srcu_struct *ssp, int id);
+
+/* Sections in which copies from and to user memory stop where it is not present (rust/linux/nofault.rs). */
+void pfnfs_pagefault_disable(void);
+void pfnfs_pagefault_enable(void);
 
 /* The lock of rust/linux/sync.rs, initialised at build time. */
 void pfnfs_static_lock(void);

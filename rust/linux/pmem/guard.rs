@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer: linux. Accesses that may sleep: the [`ReadGuard`], in which a region stays mapped, the [`StoreGuard`], in which
-//! it may be stored to as well, and the copies from and to user space.
+//! Layer: linux. Accesses that may sleep or take longer: the [`ReadGuard`], in which a region stays mapped, the
+//! [`StoreGuard`], in which it may be stored to as well, and the copies from and to user space, which stop at memory that is
+//! not present.
 
 use core::ops::Deref;
 
@@ -9,18 +10,17 @@ use kernel::{
     error::to_result,
     iov::{IovIterDest, IovIterSource},
     prelude::*,
-    types::NotThreadSafe,
 };
 
 use super::{Region, Writer, PAGE};
-use crate::linux::bindings;
+use crate::linux::{bindings, nofault, srcu::Section};
 
 impl Region {
-    /// Begins a section that may sleep and during which the device stays mapped. `ENXIO` once removal has begun.
+    /// Begins a section that may sleep and during which the device stays mapped. Removal and memory failure wait for its end:
+    /// it must not wait for a user. `ENXIO` once removal has begun.
     pub(crate) fn enter(&self) -> Result<ReadGuard<'_>> {
-        // SAFETY: the guard made next unlocks it, in the same task.
-        let id = unsafe { bindings::pfnfs_srcu_read_lock() };
-        let guard = ReadGuard { region: self, id, _task: NotThreadSafe };
+        // INVARIANT: entered before `is_dead` below.
+        let guard = ReadGuard { region: self, _section: self.poison.enter() };
         if self.is_dead() {
             return Err(ENXIO);
         }
@@ -33,12 +33,11 @@ impl Region {
 ///
 /// # Invariants
 ///
-/// This task is inside an SRCU section with index `id`, entered before the region was seen alive.
+/// `_section` was entered before the region was seen alive.
 #[must_use]
 pub(crate) struct ReadGuard<'r> {
     region: &'r Region,
-    id: i32,
-    _task: NotThreadSafe,
+    _section: Section<'r>,
 }
 
 impl Deref for ReadGuard<'_> {
@@ -49,16 +48,9 @@ impl Deref for ReadGuard<'_> {
     }
 }
 
-impl Drop for ReadGuard<'_> {
-    fn drop(&mut self) {
-        // SAFETY: by the invariant this task is inside that section.
-        unsafe { bindings::pfnfs_srcu_read_unlock(self.id) };
-    }
-}
-
 impl Writer {
-    /// Begins a section that may sleep, during which the device stays mapped and user data may be stored. `ENXIO` once
-    /// removal has begun.
+    /// Begins a section that may sleep, during which the device stays mapped and user data may be stored, and which must not
+    /// wait for a user. `ENXIO` once removal has begun.
     pub(crate) fn enter(&self) -> Result<StoreGuard<'_>> {
         Ok(StoreGuard { guard: Region::enter(self)?, _right: self })
     }
@@ -90,13 +82,16 @@ impl StoreGuard<'_> {
         Region::zero(self, at, len)
     }
 
-    /// Copies up to `len` bytes from the iterator past the cache; returns how many, fewer if the source faults or a page
-    /// has failed. All of them are durable after [`Region::fence`]. `EIO` if the first page has failed. Sleeps.
+    /// Copies up to `len` bytes from the iterator past the cache; returns how many, fewer if the source is not present or a page
+    /// has failed. All of them are durable after [`Region::fence`]. `EIO` if the first page has failed.
     pub(crate) fn copy_from_iter(&self, at: u64, len: usize, src: &mut IovIterSource<'_>) -> Result<usize> {
         let dst = self.at(at, len)?;
         let len = self.good(at, len)?;
+        // Whoever waits for this section must not wait for the owner of the source.
+        let nofault = nofault::Scope::enter();
         // SAFETY: `dst` is mapped for `len` bytes while this guard exists; the iterator is valid by its type.
         let n = unsafe { bindings::_copy_from_iter_flushcache(dst.cast(), len, src.as_raw()) };
+        drop(nofault);
         if n < len && n != 0 {
             // The C function writes the ends of what it was asked to copy back, not of what it copied before a fault.
             self.flush(at, n as u64);
@@ -128,11 +123,12 @@ impl StoreGuard<'_> {
 }
 
 impl ReadGuard<'_> {
-    /// Copies up to `len` bytes to the iterator; returns how many, fewer if the destination faults or the media fails.
-    /// `EIO` if the first page is known to have failed. Sleeps.
+    /// Copies up to `len` bytes to the iterator; returns how many, fewer if the destination is not present or the media fails.
+    /// `EIO` if the first page is known to have failed.
     pub(crate) fn copy_to_iter(&self, at: u64, len: usize, dst: &mut IovIterDest<'_>) -> Result<usize> {
         let src = self.at(at, len)?;
         let len = self.good(at, len)?;
+        let _nofault = nofault::Scope::enter();
         // SAFETY: `src` is mapped for `len` bytes while this guard exists; the iterator is valid by its type.
         Ok(unsafe { bindings::_copy_mc_to_iter(src.cast(), len, dst.as_raw()) })
     }

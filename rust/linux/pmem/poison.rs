@@ -8,7 +8,6 @@
 
 use core::ops::Range;
 
-use super::wait_for_sections;
 use kernel::{
     new_mutex, new_spinlock,
     prelude::*,
@@ -18,10 +17,17 @@ use kernel::{
     },
 };
 
-/// Failed device pages.
+use crate::linux::{
+    bindings,
+    srcu::{Section, Srcu},
+};
+
+/// Failed device pages, and the sections of those who have asked.
 #[pin_data]
 pub(crate) struct Poison {
     any: Atomic<u32>,
+    #[pin]
+    sections: Srcu,
     #[pin]
     changes: Mutex<()>,
     #[pin]
@@ -32,8 +38,9 @@ impl Poison {
     /// An empty record.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 any: Atomic::new(0),
+                sections <- Srcu::new(),
                 changes <- new_mutex!((), "pfnfs_poison_changes"),
                 ranges <- new_spinlock!(KVec::new(), "pfnfs_poison"),
             }),
@@ -58,10 +65,18 @@ impl Poison {
         })
     }
 
-    /// Returns when nobody stores or loads any more who has not seen the last addition: the kernel may take those pages out
-    /// of its page tables. Sleeps; not to be called inside a section.
+    /// Begins a section: what it has seen of the record stays true as long as it lasts.
+    pub(super) fn enter(&self) -> Section<'_> {
+        self.sections.read()
+    }
+
+    /// Returns when nobody stores or loads any more who has not seen the last addition, or that the device is gone: the kernel
+    /// may take those pages out of its page tables. Waits for this device's sections, none of which waits for a user. Sleeps; not
+    /// to be called inside a section.
     pub(crate) fn settle(&self) {
-        wait_for_sections();
+        // SAFETY: no requirements; it may sleep, and so may the callers.
+        unsafe { bindings::synchronize_rcu() };
+        self.sections.synchronize();
     }
 
     /// Takes pages out that hold good data again. `ENOMEM` if the record cannot grow; nothing is changed then. Sleeps.
