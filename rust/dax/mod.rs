@@ -16,6 +16,7 @@ mod clean;
 mod count;
 mod failure;
 mod fault;
+mod mappings;
 mod populate;
 mod remove;
 mod show;
@@ -33,6 +34,7 @@ use crate::linux::vfs::{Inode, Type};
 pub(crate) use self::clean::clean;
 pub(crate) use self::count::Counters;
 pub(crate) use self::failure::fail;
+pub(crate) use self::mappings::Mappings;
 pub(crate) use self::populate::Populator;
 pub(crate) use self::remove::{drop_copy, evict, fill_holes, kill, populated, remove, try_empty, Unmapped};
 pub(crate) use self::show::show;
@@ -123,6 +125,9 @@ pub(crate) trait Media: Send + Sync {
 
     /// Whether any of the page frames is known to have failed. Asked before each of them is mapped.
     fn is_poisoned(&self, pfns: Range<u64>) -> bool;
+
+    /// Where mappings of this memory are listed.
+    fn mappings(&self) -> &Mappings;
 
     /// Where to count.
     fn counters(&self) -> &Counters;

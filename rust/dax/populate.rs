@@ -156,6 +156,7 @@ impl Site<'_> {
             return Ok(Ready::Mapped);
         }
         self.media.counters().populates.one();
+        self.media.mappings().enter(self.mapping)?;
         let ready = (self.hooks.populate_pfns)(self.mapping, want, &mut out);
         trace::populate(self.mapping, &want.window, want.write.is_some(), out.inserted, ready.err());
         ready

@@ -12,7 +12,7 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kernel::time::{delay::fsleep, Delta};
 
-use super::Site;
+use super::{Mappings, Site};
 use crate::linux::mm::mapping::Exclusive;
 use crate::linux::mm::Mapping;
 use crate::linux::trace;
@@ -61,12 +61,15 @@ pub(crate) fn remove(mapping: &Mapping, pages: Range<u64>) -> Result<Unmapped<'_
 pub(crate) fn evict<'a, T: Type>(inode: &Evicting<'a, T>, keep: bool) -> Result<Unmapped<'a>> {
     let exclusive = Mapping::evicting(inode);
     let mapping = exclusive.mapping();
-    if mapping.is_empty() {
-        // Freeing memory can lead here: take no lock.
+    if mapping.link().is_none() {
+        // It never had an entry. Freeing memory can lead here: take no lock.
         return Ok(Unmapped { _exclusive: exclusive, pages: 0..u64::MAX });
     }
     let site = Site::of(mapping)?;
-    site.drain(&exclusive, keep)?;
+    let drained = site.drain(&exclusive, keep);
+    // The device may go from now on, as far as this mapping is concerned.
+    site.media.mappings().leave(mapping);
+    drained?;
     Ok(Unmapped { _exclusive: exclusive, pages: 0..u64::MAX })
 }
 
@@ -77,12 +80,30 @@ pub(crate) fn try_empty(mapping: &Mapping) {
     }
 }
 
-/// The device is going away, and [`super::Media::is_alive`] says so: makes all durable that can be, and takes all entries out.
-/// Afterwards accesses get SIGBUS. Waits for pins, for as long as they last: the memory behind them is about to go.
-pub(crate) fn kill(mapping: &Mapping) -> Result {
-    let site = Site::of(mapping)?;
-    let exclusive = mapping.exclusive();
-    site.drain(&exclusive, true)
+/// The device is going away, and [`super::Media::is_alive`] says so: makes all durable that can be, and takes all entries out
+/// of all mappings; `lost` is called for those where that has failed. Afterwards accesses get SIGBUS.
+///
+/// Waits for pins, for as long as they last: the memory behind them is about to go. It holds nothing meanwhile: who has a pin may
+/// need anything to come to where he drops it. Waits for evictions too, which look at the same pages.
+pub(crate) fn kill(mappings: &Mappings, lost: impl Fn(&Mapping, Error)) {
+    mappings.close();
+    let mut waits = WAITS;
+    loop {
+        let mut idle = true;
+        let all = mappings.for_each(|mapping| {
+            // None is listed that has no site.
+            let Ok(site) = Site::of(mapping) else { return };
+            let (emptied, durable) = site.kill();
+            idle &= emptied;
+            if let Err(e) = durable {
+                lost(mapping, e);
+            }
+        });
+        if all && idle {
+            return;
+        }
+        wait(&mut waits);
+    }
 }
 
 /// Blocks were given to `pages`, which had none: faults must see them, not the zero page. To be called after their place in
@@ -130,6 +151,24 @@ impl Site<'_> {
         Ok(exclusive.empty(pages.clone()))
     }
 
+    /// Makes all durable and takes it out, unless a page is pinned: then `false`, and nobody maps it any more. Also says whether
+    /// it is durable.
+    fn kill(&self) -> (bool, Result) {
+        const ALL: Range<u64> = 0..u64::MAX;
+        let exclusive = self.mapping.exclusive();
+        // A pin may outlast the power.
+        let cleaned = self.clean(ALL);
+        if !exclusive.release(&ALL) {
+            self.media.counters().waits.one();
+            return (false, cleaned);
+        }
+        // What has come by a pin since.
+        let cleaned = cleaned.and(self.clean(ALL));
+        let emptied = exclusive.empty(ALL);
+        trace::remove(self.mapping, &ALL);
+        (emptied, cleaned)
+    }
+
     /// Takes all out without letting go of the lock.
     fn drain(&self, exclusive: &Exclusive<'_>, keep: bool) -> Result {
         let mut waits = WAITS;
@@ -143,7 +182,11 @@ impl Site<'_> {
 
     fn wait(&self, waits: &mut Range<i64>) {
         self.media.counters().waits.one();
-        fsleep(Delta::from_millis(waits.start));
-        waits.start = waits.start.saturating_mul(2).min(waits.end);
+        wait(waits);
     }
+}
+
+fn wait(waits: &mut Range<i64>) {
+    fsleep(Delta::from_millis(waits.start));
+    waits.start = waits.start.saturating_mul(2).min(waits.end);
 }

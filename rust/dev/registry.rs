@@ -121,7 +121,7 @@ pub(crate) fn find(source: Source<'_>) -> Result<Arc<Device>> {
         .ok_or(ENXIO)
 }
 
-/// Exclusive use of a device, given back on drop, which waits for a call to the holder that is under way.
+/// Exclusive use of a device, given back on drop.
 pub(crate) struct Claimed {
     device: Arc<Device>,
 }

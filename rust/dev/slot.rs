@@ -2,9 +2,8 @@
 
 //! Layer: dev. Who uses a device: a mount or one writer of its node, never both; and the calls to the mount's [`Holder`].
 //!
-//! Two locks: `calls` is held while the holder is called and while it is taken away, so that a holder is never called
-//! after it has gone; `state`, inside it, for the few fields. Nobody may drop a `Claimed` while he holds a lock that
-//! `Holder::dead` or `Holder::memory_failure` waits for.
+//! No lock is held while a holder is called: removal waits in such a call for who has pinned pages, and meanwhile memory may
+//! fail, which is called under a lock of all the machine's memory. So a call may still be under way when the use has ended.
 
 use core::ops::Range;
 
@@ -16,13 +15,16 @@ use kernel::{
 
 use crate::linux::{pagemap::Failure, pmem::Poison};
 
-/// Who has mounted a device. Called in a process or a workqueue, may sleep.
+/// Who has mounted a device. Called in a process or a workqueue, may sleep, also when the mount has just ended: whatever it
+/// keeps must not be in the way of the next one.
 pub(crate) trait Holder: Send + Sync {
     /// The device is going away. Flushing still works; everything new fails already. When this returns, no page of the
-    /// device is mapped, pinned or associated with a file, and none will be.
+    /// device is mapped, pinned or associated with a file, and none will be. May wait for users, with no lock held that others
+    /// need.
     fn dead(&self);
 
-    /// Device pages have failed, and are marked as such already. When this returns, no process maps them.
+    /// Device pages have failed, and are marked as such already. When this returns, no process maps them. Must not wait for
+    /// users: until then no other failure is handled, of no memory.
     fn memory_failure(&self, pages: Range<u64>, flags: i32) -> Result;
 }
 
@@ -45,8 +47,6 @@ struct State {
 pub(crate) struct Slot {
     id: u32,
     #[pin]
-    calls: Mutex<()>,
-    #[pin]
     state: Mutex<State>,
     poison: Arc<Poison>,
 }
@@ -63,7 +63,6 @@ impl Slot {
         Arc::pin_init(
             pin_init!(Self {
                 id,
-                calls <- new_mutex!((), "pfnfs_calls"),
                 state <- new_mutex!(State { user: User::Nobody, dead: false }, "pfnfs_slot"),
                 poison,
             }),
@@ -102,11 +101,9 @@ impl Slot {
         Ok(())
     }
 
-    /// Ends the use, after a call to the holder that is under way.
+    /// Ends the use.
     pub(super) fn give_back(&self) {
-        let calls = self.calls.lock();
         let user = core::mem::replace(&mut self.state.lock().user, User::Nobody);
-        drop(calls);
         drop(user);
     }
 
@@ -128,7 +125,6 @@ impl Slot {
 
     /// Refuses new users and lets the holder drain the device.
     pub(super) fn die(&self) {
-        let _calls = self.calls.lock();
         self.state.lock().dead = true;
         if let Some(holder) = self.holder() {
             holder.dead();
@@ -141,7 +137,6 @@ impl Failure for Slot {
         pr_err!("pfnfs{}: memory failure of pages {}..{}\n", self.id, pages.start, pages.end);
         let marked = self.poison.add(pages.clone());
         self.poison.settle();
-        let _calls = self.calls.lock();
         if let Some(holder) = self.holder() {
             holder.memory_failure(pages, flags)?;
         }

@@ -11,7 +11,6 @@ use kernel::sync::Arc;
 
 use super::mount::Pfnfs;
 use crate::dax;
-use crate::linux::mm::Mapping;
 use crate::linux::sync::Static;
 use crate::linux::vfs::sb::{Handle, Super};
 use crate::meta::log::Backlog;
@@ -71,9 +70,9 @@ fn log(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn entries(handle: &Arc<Handle<Pfnfs>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     with(handle, |sb| {
         let mut outcome = Ok(());
-        sb.for_each_inode(|i| {
-            if i.is_file() && outcome.is_ok() {
-                outcome = dax::show(Mapping::of(i), f);
+        sb.data().mappings().for_each(|mapping| {
+            if outcome.is_ok() {
+                outcome = dax::show(mapping, f);
             }
         });
         outcome

@@ -20,7 +20,6 @@ use crate::dax::{self, PopulatePfns, Populator, Ready, Want};
 use crate::linux::dax::Operations as _;
 use crate::linux::mm::mapping::Operations;
 use crate::linux::mm::{Frame, Mapping};
-use crate::linux::pmem::Frames;
 use crate::linux::vfs::inode::Evicting;
 use crate::linux::vfs::{self, Ops};
 use crate::media::{self, BLOCK, HUGE};
@@ -272,6 +271,10 @@ impl dax::Media for Mounted {
         }
     }
 
+    fn mappings(&self) -> &dax::Mappings {
+        self.mappings()
+    }
+
     fn counters(&self) -> &dax::Counters {
         &self.counters
     }
@@ -409,21 +412,4 @@ pub(super) fn empty(e: &Evicting<'_, Pfnfs>, keep: bool) {
         let i = e.inode();
         pr_err!("{}: inode {}: what was mapped is not durable ({error:?})\n", i.sb().data().name(), i.ino());
     }
-}
-
-/// The device goes.
-pub(super) fn kill(i: &Inode) {
-    if i.is_file() && !i.is_bad() {
-        if let Err(error) = dax::kill(Mapping::of(i)) {
-            pr_err!("{}: inode {}: what was mapped is not durable ({error:?})\n", i.sb().data().name(), i.ino());
-        }
-    }
-}
-
-/// Frames of the device have failed.
-pub(super) fn failed(i: &Inode, frames: &Frames<'_>, flags: i32) -> Result {
-    if i.is_file() && !i.is_bad() {
-        dax::fail(Mapping::of(i), &frames.pfns(), flags)?;
-    }
-    Ok(())
 }

@@ -11,8 +11,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use crate::dev::Device;
-use crate::linux::dax::Operations as _;
-use crate::linux::pmem::{ReadGuard, Region, Writer};
+use crate::linux::pmem::{Region, Writer};
 use crate::media;
 use crate::media::pmem::{Pmem, PmemMut};
 

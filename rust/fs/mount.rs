@@ -16,7 +16,7 @@ use super::error::errno;
 use super::gate::{Gate, Storing};
 use super::inode::{self, State};
 use super::tidy::{self, Tidy};
-use super::{debug, export, map};
+use super::{debug, export};
 use crate::dax;
 use crate::dev::{self, Device, Source};
 use crate::linux::dax::Devt;
@@ -25,7 +25,7 @@ use crate::linux::periodic::Periodic;
 use crate::linux::ratelimit;
 use crate::linux::vfs::context::Log;
 use crate::linux::vfs::inode::{Cleared, Evicting};
-use crate::linux::vfs::sb::{self, Handle, New, Params, Ready, Statfs, Unfrozen};
+use crate::linux::vfs::sb::{self, New, Params, Ready, Statfs, Unfrozen};
 use crate::linux::vfs::{self, path, SuperBlock};
 use crate::media::Error as Media;
 use crate::meta::inode::{self as core_inode, Orphan};
@@ -52,6 +52,7 @@ pub(crate) struct Mounted {
     #[pin]
     claim: Mutex<Option<dev::Claimed>>,
     pub(super) counters: dax::Counters,
+    mappings: Arc<dax::Mappings>,
     /// What debugfs shows; without it if there was no memory for that.
     #[pin]
     debug: Mutex<Option<debug::Volume>>,
@@ -72,6 +73,11 @@ impl Mounted {
     /// The device.
     pub(super) fn device(&self) -> &Device {
         self.gate.device()
+    }
+
+    /// The mappings that have entries, or had.
+    pub(super) fn mappings(&self) -> &dax::Mappings {
+        &self.mappings
     }
 
     /// What is done in the background.
@@ -134,26 +140,31 @@ impl Mounted {
     }
 }
 
-/// Who the device calls.
-struct Watch(Arc<Handle<Pfnfs>>);
+/// Who the device calls. Neither the super block nor the volume: it may outlive them.
+struct Watch {
+    device: Arc<Device>,
+    mappings: Arc<dax::Mappings>,
+}
 
 impl dev::Holder for Watch {
     fn dead(&self) {
-        self.0.with(|sb| {
-            sb.for_each_inode(map::kill);
-            pr_err!("{}: removed while mounted; what was durable is on it\n", sb.data().name());
+        let name = kernel::str::BStr::from_bytes(self.device.name().to_bytes());
+        dax::kill(&self.mappings, |mapping, e| {
+            if ratelimit::allows() {
+                pr_err!("{name}: inode {}: what was mapped is not durable ({e:?})\n", mapping.ino());
+            }
         });
+        pr_err!("{name}: removed while mounted; what was durable is on it\n");
     }
 
     fn memory_failure(&self, pages: Range<u64>, flags: i32) -> Result {
+        let Ok(frames) = self.device.frames(pages) else { return Ok(()) };
         let mut outcome = Ok(());
-        self.0.with(|sb| {
-            let Ok(frames) = sb.data().device().frames(pages.clone()) else { return };
-            sb.for_each_inode(|i| {
-                if let Err(e) = map::failed(i, &frames, flags) {
-                    outcome = Err(e);
-                }
-            });
+        // What is being evicted is mapped by nobody.
+        self.mappings.for_each(|mapping| {
+            if let Err(e) = dax::fail(mapping, &frames.pfns(), flags) {
+                outcome = Err(e);
+            }
         });
         outcome
     }
@@ -236,11 +247,14 @@ impl vfs::Type for Pfnfs {
         let gate = Gate::open(&claim, key, read_only, &options, log)?;
         let params = params(&gate, read_only);
         let root = gate.geometry().root();
+        let mappings = Arc::pin_init(dax::Mappings::new(), GFP_KERNEL)?;
+        let watch = Arc::new(Watch { device: key.clone(), mappings: mappings.clone() }, GFP_KERNEL)?;
         let mounted = Arc::pin_init(
             pin_init!(Mounted {
                 gate,
                 claim <- new_mutex!(Some(claim), "pfnfs_claim"),
                 counters: dax::Counters::default(),
+                mappings,
                 debug <- new_mutex!(None, "pfnfs_debug"),
                 tidy <- Tidy::new(),
                 late <- new_mutex!(KVec::new(), "pfnfs_late"),
@@ -261,7 +275,6 @@ impl vfs::Type for Pfnfs {
             log.error(fmt!("the root is no directory"));
             return Err(EUCLEAN.into());
         }
-        let watch = Arc::new(Watch(sb.handle()), GFP_KERNEL)?;
         *mounted.debug.lock() = debug::volume(sb.handle(), key.name())?;
         let handle = sb.handle();
         let sb = sb.root(root)?;

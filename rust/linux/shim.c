@@ -134,23 +134,6 @@ void pfnfs_inode_unlock(struct inode *inode)
 	inode_unlock(inode);
 }
 
-/* The inode after @prev that can be held; drops the reference to @prev. One of few loops here: the list is C's. */
-struct inode *pfnfs_next_inode(struct super_block *sb, struct inode *prev)
-{
-	struct inode *inode = prev, *next = NULL;
-
-	spin_lock(&sb->s_inode_list_lock);
-	inode = list_prepare_entry(inode, &sb->s_inodes, i_sb_list);
-	list_for_each_entry_continue(inode, &sb->s_inodes, i_sb_list) {
-		next = igrab(inode);
-		if (next)
-			break;
-	}
-	spin_unlock(&sb->s_inode_list_lock);
-	iput(prev);
-	return next;
-}
-
 void pfnfs_sync_inodes(struct super_block *sb)
 {
 	down_read(&sb->s_umount);

@@ -57,7 +57,6 @@ bool pfnfs_inode_is_new(struct inode *inode);
 bool pfnfs_inode_is_dirty(struct inode *inode);
 void pfnfs_inode_lock(struct inode *inode);
 void pfnfs_inode_unlock(struct inode *inode);
-struct inode *pfnfs_next_inode(struct super_block *sb, struct inode *prev);
 void pfnfs_sync_inodes(struct super_block *sb);
 bool pfnfs_super_trylock(struct super_block *sb);
 void pfnfs_super_unlock(struct super_block *sb);

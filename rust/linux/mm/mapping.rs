@@ -57,7 +57,8 @@ impl Mapping {
         unsafe { &raw mut (*self.as_raw()).i_pages }
     }
 
-    fn inode(&self) -> *mut bindings::inode {
+    /// The C inode.
+    pub(super) fn inode(&self) -> *mut bindings::inode {
         // SAFETY: Live by the type invariant; the host never changes.
         unsafe { (*self.as_raw()).host }
     }
@@ -241,6 +242,11 @@ impl Mapping {
         Some(unsafe { Inode::from_raw(self.inode()) })
     }
 
+    /// Whether its table is one of [`Operations`].
+    pub(super) fn is_ours(&self) -> bool {
+        self.header().is_some()
+    }
+
     fn header(&self) -> Option<&'static Header> {
         // SAFETY: Live by the type invariant. A table is never changed.
         let ops = unsafe { &*(*self.as_raw()).a_ops };
@@ -311,18 +317,26 @@ impl<'a> Exclusive<'a> {
         !self.locked
     }
 
-    /// Unmaps `pages` and takes out the entries that hold any of them, unless one is pinned: then `false`, and the
-    /// entries are still there. Huge entries that reach over an end go as a whole, with what was in them.
-    pub(crate) fn empty(&self, pages: Range<u64>) -> bool {
+    /// Unmaps `pages`, and what huge entries hold beyond them. Says whether nobody has pinned any of it.
+    pub(crate) fn release(&self, pages: &Range<u64>) -> bool {
         if self.mapping.is_empty() || pages.is_empty() {
             return true;
         }
-        let whole = self.mapping.whole(&pages);
+        let whole = self.mapping.whole(pages);
         self.mapping.unmap(whole.clone());
         // The kernel's own look (`dax_layout_busy_page_range`) takes a page with as many references as mappings for idle: right
         // for one that is mapped, wrong for one that another CPU has just unmapped and is about to let go of.
-        if !self.mapping.is_unreferenced(&whole) {
+        self.mapping.is_unreferenced(&whole)
+    }
+
+    /// Unmaps `pages` and takes out the entries that hold any of them, unless one is pinned: then `false`, and the
+    /// entries are still there. Huge entries that reach over an end go as a whole, with what was in them.
+    pub(crate) fn empty(&self, pages: Range<u64>) -> bool {
+        if !self.release(&pages) {
             return false;
+        }
+        if self.mapping.is_empty() || pages.is_empty() {
+            return true;
         }
         let raw = self.mapping.as_raw();
         // SAFETY: Live by the type invariant. No page of these entries is mapped or pinned, and as faults are kept out, none

@@ -17,6 +17,7 @@ pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod fault;
 pub(crate) mod folio;
+pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod selftest;

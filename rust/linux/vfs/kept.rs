@@ -49,7 +49,7 @@ impl<T: Type> List<T> {
         unsafe { bindings::pfnfs_inode_hold_locked(inode) };
         while first != CLOSED {
             // SAFETY: The inode lives in a slot; it is on no list, or it would have had a reference.
-            unsafe { (*slot).next.store(first, Relaxed) };
+            unsafe { (*slot).head.next.store(first, Relaxed) };
             match self.first.cmpxchg(first, inode, Full) {
                 Ok(_) => return true,
                 Err(now) => first = now,
@@ -67,7 +67,7 @@ impl<T: Type> List<T> {
             // SAFETY: By the type invariant a live inode of `T`, whose reference is ours now.
             let (next, inode) = unsafe {
                 let slot: *const Slot<T> = at.cast();
-                ((*slot).next.load(Acquire), ARef::<Inode<T>>::from_raw(ptr::NonNull::new_unchecked(at.cast())))
+                ((*slot).head.next.load(Acquire), ARef::<Inode<T>>::from_raw(ptr::NonNull::new_unchecked(at.cast())))
             };
             f(&inode);
             drop(inode);

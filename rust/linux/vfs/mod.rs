@@ -23,7 +23,7 @@ mod kept;
 pub(crate) mod kiocb;
 pub(crate) mod path;
 pub(crate) mod sb;
-mod slab;
+pub(in crate::linux) mod slab;
 pub(crate) mod spare;
 
 use core::marker::PhantomData;

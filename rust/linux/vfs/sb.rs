@@ -19,7 +19,7 @@ use kernel::types::{NotThreadSafe, Opaque};
 
 use super::inode::{self, Cached, Inode};
 use super::kept::List;
-use super::slab::Cache;
+use super::slab::{Cache, Head};
 use super::{Ops, Type};
 use crate::linux::bindings;
 
@@ -90,22 +90,6 @@ impl<T: Type> Super<T> {
     pub(crate) fn iget(&self, ino: u64) -> Result<Cached<T>> {
         // SAFETY: It is live and has its operations.
         unsafe { Cached::get(self.as_raw(), ino) }
-    }
-
-    /// Calls `f` for each inode in memory that is neither new nor on its way out, holding a reference but no
-    /// lock: `f` may sleep. Inodes that come meanwhile may be missed.
-    pub(crate) fn for_each_inode(&self, mut f: impl FnMut(&Inode<T>)) {
-        let mut at: *mut bindings::inode = core::ptr::null_mut();
-        loop {
-            // SAFETY: It is live, and `at` is null or the inode whose reference the last call gave us, which
-            // this call takes back.
-            at = unsafe { bindings::pfnfs_next_inode(self.as_raw(), at) };
-            if at.is_null() {
-                return;
-            }
-            // SAFETY: We hold a reference to it, and it is an inode of this super block.
-            f(unsafe { Inode::from_raw(at) });
-        }
     }
 
     /// Keeps the file system from being frozen: for writes that no system call has announced. `None` if it is frozen. (To wait
@@ -414,7 +398,11 @@ impl<T: Type> Table<T> {
     ///
     /// Called by the VFS, as the documentation of the adapters says.
     unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
-        // SAFETY: The VFS evicts an inode once, when nobody else can reach it.
+        // SAFETY: An inode of ours lives in a slot.
+        if let Some(link) = unsafe { (*inode.cast::<Head>()).link.as_ref() } {
+            link.cut();
+        }
+        // SAFETY: The VFS evicts an inode once, when nobody else can reach it; nor by its link any more.
         T::evict(unsafe { inode::Evicting::from_raw(inode) });
     }
 

@@ -11,17 +11,27 @@ use core::ptr::{self, NonNull};
 
 use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
+use kernel::sync::{Arc, SetOnce};
 use kernel::types::Opaque;
 
 use super::{Registration, Type};
 use crate::linux::bindings;
+use crate::linux::mm::link::Link;
 
-/// What the slab hands out: the C inode first, so that the two have one address.
+/// How a slot begins, whatever the type of its file system: the C inode first, so that the two have one address.
 #[repr(C)]
-pub(super) struct Slot<T: Type> {
+pub(in crate::linux) struct Head {
     inode: Opaque<bindings::inode>,
     /// The next one in the list of [`super::kept`].
     pub(super) next: Atomic<*mut bindings::inode>,
+    /// The way to its mapping for others than the VFS. Cut when the eviction begins.
+    pub(in crate::linux) link: SetOnce<Arc<Link>>,
+}
+
+/// What the slab hands out.
+#[repr(C)]
+pub(super) struct Slot<T: Type> {
+    pub(super) head: Head,
     pub(super) data: UnsafeCell<MaybeUninit<T::Inode>>,
 }
 
@@ -64,7 +74,10 @@ impl<T: Type> Cache<T> {
             return ptr::null_mut();
         }
         // SAFETY: A fresh slot.
-        unsafe { (&raw mut (*slot).next).write(Atomic::new(ptr::null_mut())) };
+        unsafe {
+            (&raw mut (*slot).head.next).write(Atomic::new(ptr::null_mut()));
+            (&raw mut (*slot).head.link).write(SetOnce::new());
+        }
         // SAFETY: As above; the part is pinned, as the slot stays where it is until it is freed.
         match unsafe { T::inode().__pinned_init((*slot).data.get().cast()) } {
             Ok(()) => slot.cast(),
@@ -77,8 +90,12 @@ impl<T: Type> Cache<T> {
     /// Called by the VFS for an inode from [`Self::alloc_inode`] that nobody uses but under RCU, which never
     /// looks at the file system's part.
     pub(super) unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
-        // SAFETY: By the function's contract the part is initialised and dropped once.
-        unsafe { (*(*inode.cast::<Slot<T>>()).data.get()).assume_init_drop() };
+        let slot: *mut Slot<T> = inode.cast();
+        // SAFETY: By the function's contract the parts are initialised and dropped once.
+        unsafe {
+            (&raw mut (*slot).head.link).drop_in_place();
+            (*(*slot).data.get()).assume_init_drop();
+        }
     }
 
     /// # Safety
