@@ -30,18 +30,10 @@ else
 fi
 check "no pin for ever" pin uring f
 
-if [ "$KERNEL" = noblock ]; then
-	disk=
-elif modprobe brd rd_nr=1 rd_size=65536 2>/dev/null; then
-	disk=/dev/ram0
-else
-	disk=/dev/loop0
-	modprobe loop
-	truncate -s 64M /tmp/disk
-	losetup $disk /tmp/disk
-fi
-if [ -n "$disk" ]; then
-	check "a device for direct I/O" test -b $disk
+# shellcheck source=scripts/kselftest/disk-lib.sh
+. ./disk-lib.sh
+if [ "$KERNEL" != noblock ]; then
+	check "a device for direct I/O" disk
 	check "direct I/O into and from the mapping" pin direct f $disk
 	check "direct I/O against truncation" pin direct-race f $disk 5
 else
