@@ -56,6 +56,15 @@ pub(in crate::meta) fn special(kind: u16) -> bool {
     matches!(kind, S_IFIFO | S_IFCHR | S_IFBLK | S_IFSOCK)
 }
 
+/// Refuses times that cannot be.
+pub(in crate::meta) fn valid_time(time: Time) -> Result {
+    if time.nsec.get() < 1_000_000_000 {
+        Ok(())
+    } else {
+        Err(Error::Invalid("nanoseconds"))
+    }
+}
+
 /// What is left to do for an inode that the volume lists as an orphan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Orphan {
@@ -69,6 +78,8 @@ pub enum Orphan {
 
 /// The copy of an inode in DRAM.
 ///
+/// Its times may be newer than those on the media: [`Live::touch`], [`Live::accessed`]. All else is on the media.
+///
 /// # Invariants
 ///
 /// `raw` is what the slot at `at` has once all records are applied; it passed [`check::inode`] and [`shape`].
@@ -76,9 +87,62 @@ pub enum Orphan {
 pub struct Live {
     pub(in crate::meta) at: u64,
     pub(in crate::meta) raw: Inode,
+    atime: Time,
+    mtime: Time,
+    ctime: Time,
 }
 
 impl Live {
+    /// The copy of what lies at `at`.
+    pub(in crate::meta) fn new(at: u64, raw: Inode) -> Self {
+        Self { at, raw, atime: raw.atime, mtime: raw.mtime, ctime: raw.ctime }
+    }
+
+    /// What the next record of this inode starts from: as on the media, with the newer mtime and ctime. (atime, which nobody
+    /// waits for, is [`ops::set_attr`](super::ops::set_attr)'s alone: it would make each record larger.)
+    pub(in crate::meta) fn next(&self) -> Inode {
+        Inode { mtime: self.mtime, ctime: self.ctime, ..self.raw }
+    }
+
+    /// A record has made `new` of it, which came from [`Live::next`].
+    pub(in crate::meta) fn accept(&mut self, new: &Inode) {
+        self.raw = *new;
+        (self.mtime, self.ctime) = (new.mtime, new.ctime);
+    }
+
+    /// As [`Live::accept`], of a record that has set atime as well.
+    pub(in crate::meta) fn accept_all(&mut self, new: &Inode) {
+        self.accept(new);
+        self.atime = new.atime;
+    }
+
+    /// Its contents have changed by no record. The times are durable with the next record of this inode, whichever that is.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for times that cannot be.
+    pub fn touch(&mut self, now: Time) -> Result {
+        valid_time(now)?;
+        (self.mtime, self.ctime) = (now, now);
+        Ok(())
+    }
+
+    /// It was read. The time is durable with the next [`ops::set_attr`](super::ops::set_attr).
+    ///
+    /// # Errors
+    ///
+    /// As of [`Live::touch`].
+    pub fn accessed(&mut self, now: Time) -> Result {
+        valid_time(now)?;
+        self.atime = now;
+        Ok(())
+    }
+
+    /// Whether a time is newer than on the media.
+    pub fn is_touched(&self) -> bool {
+        (self.atime, self.mtime, self.ctime) != (self.raw.atime, self.raw.mtime, self.raw.ctime)
+    }
+
     /// Inode number.
     pub fn ino(&self) -> u64 {
         self.raw.ino.get()
@@ -131,17 +195,17 @@ impl Live {
 
     /// Last access.
     pub fn atime(&self) -> Time {
-        self.raw.atime
+        self.atime
     }
 
     /// Last change of the contents.
     pub fn mtime(&self) -> Time {
-        self.raw.mtime
+        self.mtime
     }
 
     /// Last change of the inode.
     pub fn ctime(&self) -> Time {
-        self.raw.ctime
+        self.ctime
     }
 
     /// Creation.
@@ -248,7 +312,7 @@ pub fn load<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -
     if generation.is_some_and(|generation| generation != raw.generation.get()) {
         return Err(Error::NotFound);
     }
-    Ok(Live { at, raw })
+    Ok(Live::new(at, raw))
 }
 
 /// Whether a number that is marked as free has an inode that was never freed: those that were have no links.
@@ -390,6 +454,7 @@ pub(in crate::meta) fn stage<M: Machine>(change: &mut Change<'_, '_, M>, live: &
 /// Stages a whole inode into a slot whose contents do not matter.
 pub(in crate::meta) fn stage_new<M: Machine>(change: &mut Change<'_, '_, M>, live: &mut Live) -> Result {
     live.raw.crc = check::inode_crc(change.geometry().uuid(), &live.raw).into();
+    *live = Live::new(live.at, live.raw);
     change.write(live.at, live.raw.as_bytes())
 }
 
@@ -403,5 +468,5 @@ pub(in crate::meta) fn fresh<M: Machine>(volume: &Volume<M>, ino: u64) -> Result
     raw.magic = format::INODE_MAGIC.into();
     raw.ino = ino.into();
     raw.generation = generation.wrapping_add(1).into();
-    Ok(Live { at, raw })
+    Ok(Live::new(at, raw))
 }

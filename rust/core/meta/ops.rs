@@ -30,15 +30,6 @@ fn touch(raw: &mut Inode, now: Time) {
     raw.ctime = now;
 }
 
-/// Refuses times that cannot be.
-fn valid_time(time: Time) -> Result {
-    if time.nsec.get() < 1_000_000_000 {
-        Ok(())
-    } else {
-        Err(Error::Invalid("nanoseconds"))
-    }
-}
-
 /// Refuses operations on file contents for other files.
 fn must_be_file(file: &Live) -> Result {
     if file.is_dir() {
@@ -48,11 +39,6 @@ fn must_be_file(file: &Live) -> Result {
     } else {
         Err(Error::Invalid("not a regular file"))
     }
-}
-
-/// Takes over the new version of an inode once its record is in place.
-fn accept(live: &mut Live, new: &Inode) {
-    live.raw = *new;
 }
 
 /// Finishes a truncation that was interrupted: before anything gives the file blocks or another size.

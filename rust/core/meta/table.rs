@@ -159,7 +159,7 @@ fn grow<M: Machine>(volume: &Volume<M>, chunks: u64) -> Result {
         blocks.zero(start, CHUNK_BLOCKS.saturating_mul(BLOCK).saturating_sub(start))?;
         let blocks = blocks.written();
         let mut raw = read(volume)?;
-        let table = Live { at: AT, raw };
+        let table = Live::new(AT, raw);
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         change.record().attach(blocks)?;

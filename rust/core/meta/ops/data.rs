@@ -23,7 +23,7 @@ const CONVERT_COST: usize = 320;
 
 /// Sets times, and a size that is larger than the present one.
 fn grow(raw: &mut Inode, size: Option<u64>, now: Time) -> Result {
-    super::valid_time(now)?;
+    inode::valid_time(now)?;
     if let Some(size) = size {
         if size > SIZE_MAX {
             return Err(Error::TooBig);
@@ -51,7 +51,7 @@ fn fill<M: Machine>(
     now: Time,
 ) -> Result<Durable<()>> {
     valid_range(run.file_block, u64::from(run.len))?;
-    let mut raw = file.raw;
+    let mut raw = file.next();
     if extent::last_within(&change, change.geometry(), &raw, run.file_block, run.end())?.is_some() {
         return Err(Error::Invalid("no hole"));
     }
@@ -112,7 +112,7 @@ pub fn preallocate<'v, M: Machine>(
 fn finish<M: Machine>(mut change: Change<'_, '_, M>, file: &mut Live, mut raw: Inode) -> Result<Durable<()>> {
     inode::stage(&mut change, file, &mut raw)?;
     let durable = change.commit(())?;
-    super::accept(file, &raw);
+    file.accept(&raw);
     Ok(durable)
 }
 
@@ -152,7 +152,7 @@ fn written_range<M: Machine>(
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
-        let mut raw = file.raw;
+        let mut raw = file.next();
         if full {
             let whole = convert_whole(&mut change, &mut raw, file_block, to)?;
             all = all.start.min(whole.file_block)..all.end.max(whole.end());
@@ -245,7 +245,7 @@ pub fn extend<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: T
 fn extend_settled<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Time) -> Result<Durable<()>> {
     let mut stage = Stage::new();
     let change = Change::new(volume, &mut stage);
-    let mut raw = file.raw;
+    let mut raw = file.next();
     grow(&mut raw, Some(size), now)?;
     finish(change, file, raw)
 }

@@ -56,11 +56,11 @@ fn empty<M: Machine>(volume: &Volume<M>, live: &mut Live) -> Result {
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
-        let mut raw = live.raw;
+        let mut raw = live.next();
         let left = cut(&mut change, &mut raw, 0, FILE_BLOCKS)?;
         inode::stage(&mut change, live, &mut raw)?;
         let _durable = change.commit(())?;
-        super::accept(live, &raw);
+        live.accept(&raw);
         if !left {
             return Ok(());
         }

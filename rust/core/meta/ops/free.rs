@@ -48,7 +48,7 @@ pub(super) fn cut<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, f
 /// `Invalid` if the size is larger; `IsDir`.
 pub fn truncate<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Time) -> Result<Durable<()>> {
     super::must_be_file(file)?;
-    super::valid_time(now)?;
+    inode::valid_time(now)?;
     if size > file.size() {
         return Err(Error::Invalid("larger size"));
     }
@@ -73,7 +73,7 @@ fn shrink<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Optio
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
-        let mut raw = file.raw;
+        let mut raw = file.next();
         raw.size = size.into();
         if let Some(now) = now {
             super::touch(&mut raw, now);
@@ -88,7 +88,7 @@ fn shrink<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Optio
         }
         inode::stage(&mut change, file, &mut raw)?;
         let durable = change.commit(())?;
-        super::accept(file, &raw);
+        file.accept(&raw);
         if !left {
             return Ok(durable);
         }
@@ -102,7 +102,7 @@ fn shrink<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Optio
 /// `NoSpace` (for a node of the tree), `Invalid`, `IsDir`. A part of the range may be a hole then.
 pub fn punch<M: Machine>(volume: &Volume<M>, file: &mut Live, blocks: Range<u64>, now: Time) -> Result<Durable<()>> {
     super::must_be_file(file)?;
-    super::valid_time(now)?;
+    inode::valid_time(now)?;
     super::settle(volume, file)?;
     if blocks.start > blocks.end || blocks.end > FILE_BLOCKS {
         return Err(Error::Invalid("range of a hole"));
@@ -110,12 +110,12 @@ pub fn punch<M: Machine>(volume: &Volume<M>, file: &mut Live, blocks: Range<u64>
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
-        let mut raw = file.raw;
+        let mut raw = file.next();
         let left = cut(&mut change, &mut raw, blocks.start, blocks.end)?;
         super::touch(&mut raw, now);
         inode::stage(&mut change, file, &mut raw)?;
         let durable = change.commit(())?;
-        super::accept(file, &raw);
+        file.accept(&raw);
         if !left {
             return Ok(durable);
         }

@@ -111,7 +111,7 @@ fn prepare<'v, M: Machine>(
     parent: u64,
     new: &New<'_>,
 ) -> Result<Live> {
-    super::valid_time(new.now)?;
+    inode::valid_time(new.now)?;
     let mut live = inode::fresh(volume, number.ino())?;
     change.record().take_number(number)?;
     let raw = &mut live.raw;
@@ -199,7 +199,7 @@ fn create_as<'v, M: Machine>(
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let mut live = prepare(&mut change, volume, number, dir.ino(), new)?;
-    let mut parent = dir.raw;
+    let mut parent = dir.next();
     dir::insert(&mut change, &mut parent, name, Found { ino: live.ino(), kind: inode::kind(new.mode) })?;
     if live.is_dir() {
         link_to(&mut parent)?;
@@ -208,7 +208,7 @@ fn create_as<'v, M: Machine>(
     inode::stage(&mut change, dir, &mut parent)?;
     inode::stage_new(&mut change, &mut live)?;
     let durable = change.commit(())?;
-    super::accept(dir, &parent);
+    dir.accept(&parent);
     Ok(durable.map(|()| live))
 }
 
@@ -251,14 +251,14 @@ pub fn link<M: Machine>(
     now: Time,
 ) -> Result<Durable<()>> {
     dir::valid(name)?;
-    super::valid_time(now)?;
+    inode::valid_time(now)?;
     must_live(dir)?;
     if target.is_dir() {
         return Err(Error::IsDir);
     }
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
-    let (mut parent, mut linked) = (dir.raw, target.raw);
+    let (mut parent, mut linked) = (dir.next(), target.next());
     link_to(&mut linked)?;
     linked.ctime = now;
     if linked.orphan == format::ORPHAN_UNLINKED {
@@ -270,8 +270,8 @@ pub fn link<M: Machine>(
     inode::stage(&mut change, dir, &mut parent)?;
     inode::stage(&mut change, target, &mut linked)?;
     let durable = change.commit(())?;
-    super::accept(dir, &parent);
-    super::accept(target, &linked);
+    dir.accept(&parent);
+    target.accept(&linked);
     Ok(durable)
 }
 
@@ -298,11 +298,11 @@ fn unlink_any<M: Machine>(
     victim: &mut Live,
     now: Time,
 ) -> Result<Durable<()>> {
-    super::valid_time(now)?;
+    inode::valid_time(now)?;
     must_live(dir)?;
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
-    let (mut parent, mut gone) = (dir.raw, victim.raw);
+    let (mut parent, mut gone) = (dir.next(), victim.next());
     dir::remove(&mut change, &mut parent, name, victim.ino())?;
     if victim.is_dir() {
         unlink_from(&mut parent, dir.at)?;
@@ -311,8 +311,8 @@ fn unlink_any<M: Machine>(
     inode::stage(&mut change, dir, &mut parent)?;
     bereave(&mut change, victim, &mut gone, now)?;
     let durable = change.commit(())?;
-    super::accept(dir, &parent);
-    super::accept(victim, &gone);
+    dir.accept(&parent);
+    victim.accept(&gone);
     Ok(durable)
 }
 
@@ -376,14 +376,14 @@ fn replaceable<M: Machine>(volume: &Volume<M>, moved: &Live, victim: &Live) -> R
 pub fn rename<M: Machine>(volume: &Volume<M>, rename: Rename<'_>) -> Result<Durable<()>> {
     let Rename { from, from_name, to, to_name, moved, mut victim, now } = rename;
     dir::valid(to_name)?;
-    super::valid_time(now)?;
+    inode::valid_time(now)?;
     must_live(from)?;
     to.as_deref().map_or(Ok(()), must_live)?;
     victim.as_deref().map_or(Ok(()), |victim| replaceable(volume, moved, victim))?;
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
-    let mut source = from.raw;
-    let mut target = to.as_deref().map(|to| to.raw);
+    let mut source = from.next();
+    let mut target = to.as_deref().map(|to| to.next());
     let found = Found { ino: moved.ino(), kind: inode::kind(moved.mode()) };
     let into = target.as_mut().unwrap_or(&mut source);
     match &victim {
@@ -405,38 +405,38 @@ pub fn rename<M: Machine>(volume: &Volume<M>, rename: Rename<'_>) -> Result<Dura
         super::touch(target, now);
         inode::stage(&mut change, to, target)?;
     }
-    let mut renamed = moved.raw;
+    let mut renamed = moved.next();
     renamed.ctime = now;
     if let (true, Some(to)) = (moved.is_dir(), to.as_deref()) {
         renamed.parent = to.ino().into();
     }
     inode::stage(&mut change, moved, &mut renamed)?;
-    let mut gone = victim.as_deref().map(|victim| victim.raw);
+    let mut gone = victim.as_deref().map(|victim| victim.next());
     if let (Some(victim), Some(gone)) = (victim.as_deref(), gone.as_mut()) {
         bereave(&mut change, victim, gone, now)?;
     }
     let durable = change.commit(())?;
-    super::accept(from, &source);
-    super::accept(moved, &renamed);
+    from.accept(&source);
+    moved.accept(&renamed);
     if let (Some(to), Some(target)) = (to, target) {
-        super::accept(to, &target);
+        to.accept(&target);
     }
     if let (Some(victim), Some(gone)) = (victim.as_mut(), gone) {
-        super::accept(victim, &gone);
+        victim.accept(&gone);
     }
     Ok(durable)
 }
 
-/// Sets attributes.
+/// Sets attributes, and makes those durable that [`Live::touch`] and [`Live::accessed`] have set.
 ///
 /// # Errors
 ///
 /// `Invalid` for times that cannot be.
 pub fn set_attr<M: Machine>(volume: &Volume<M>, live: &mut Live, attr: &SetAttr) -> Result<Durable<()>> {
-    [attr.atime, attr.mtime, attr.ctime].into_iter().flatten().try_for_each(super::valid_time)?;
+    [attr.atime, attr.mtime, attr.ctime].into_iter().flatten().try_for_each(inode::valid_time)?;
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
-    let mut raw = live.raw;
+    let mut raw = Inode { atime: live.atime(), ..live.next() };
     if let Some(mode) = attr.mode {
         raw.mode = (live.mode() & S_IFMT | mode & !S_IFMT).into();
     }
@@ -447,6 +447,6 @@ pub fn set_attr<M: Machine>(volume: &Volume<M>, live: &mut Live, attr: &SetAttr)
     raw.ctime = attr.ctime.unwrap_or(raw.ctime);
     inode::stage(&mut change, live, &mut raw)?;
     let durable = change.commit(())?;
-    super::accept(live, &raw);
+    live.accept_all(&raw);
     Ok(durable)
 }

@@ -67,7 +67,7 @@ impl<M: Machine> Repair<'_, M> {
         }
         let mut raw = mkfs::table(self.now);
         let old = volume.media().read(table::AT).unwrap_or(raw);
-        let mut live = Live { at: table::AT, raw: old };
+        let mut live = Live::new(table::AT, old);
         for index in 0..chunks {
             let block = volume.chunk_at(index)? / BLOCK;
             let mut stage = Stage::new();
@@ -78,7 +78,7 @@ impl<M: Machine> Repair<'_, M> {
             raw.size = raw.size.get().saturating_add(CHUNK_BLOCKS.saturating_mul(BLOCK)).into();
             inode::stage(&mut change, &live, &mut raw)?;
             change.commit(())?.reply();
-            live.raw = raw;
+            live.accept(&raw);
         }
         Ok(())
     }

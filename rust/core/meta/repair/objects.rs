@@ -43,7 +43,7 @@ impl<M: Machine> Repair<'_, M> {
             change.record().set_bits(used, (ino % format::CHUNK_INODES) as u32, 1)?;
             change.record().orphan(ino, false)?;
         }
-        inode::stage(&mut change, &Live { at, raw }, &mut new)?;
+        inode::stage(&mut change, &Live::new(at, raw), &mut new)?;
         change.commit(()).map(|durable| durable.reply())
     }
 
