@@ -335,6 +335,10 @@ impl vfs::Type for Pfnfs {
     fn remount(sb: &sb::Super<Self>, read_only: bool, log: &Log<'_>) -> Result {
         let mounted = sb.data();
         if read_only {
+            // What stores in place have left to do: nothing of it is done any more once this is read-only.
+            if mounted.gate().changeable().is_ok() {
+                sb.sync()?;
+            }
             // A mount of what this leaves has nothing to replay.
             tidy::evict_late(sb);
             return match Gate::try_storing(sb) {

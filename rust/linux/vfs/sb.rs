@@ -112,6 +112,13 @@ impl<T: Type> Super<T> {
         self.mount().kept.release(false, f);
     }
 
+    /// Writes out all that is dirty, and waits, as `syncfs(2)` does. For a remount, which holds `s_umount`, and which the VFS does not do
+    /// it for.
+    pub(crate) fn sync(&self) -> Result {
+        // SAFETY: It is live, and `s_umount` is held.
+        to_result(unsafe { bindings::sync_filesystem(self.as_raw()) })
+    }
+
     /// Writes out all dirty inodes and waits.
     pub(crate) fn sync_inodes(&self) {
         // SAFETY: It is live; `s_umount` is taken around it as `sync_inodes_sb` demands.
