@@ -8,7 +8,7 @@ use super::gate::Gate;
 use super::inode::{self, media_time, Inode, Locked};
 use super::map;
 use super::mount::Pfnfs;
-use crate::linux::vfs::attr::{self, Change, Extra, Link, Operations};
+use crate::linux::vfs::attr::{self, Change, Extra, Link, Moved, Operations, When};
 use crate::linux::vfs::{self, Ops};
 use crate::media::BLOCK;
 use crate::meta::{self, ops};
@@ -33,27 +33,42 @@ impl Operations for Attributes {
     fn setattr(i: &Locked<'_>, change: &Change<'_>) -> Result {
         let mounted = i.sb().data();
         let store = Gate::try_storing(i.sb())?;
-        let now = change.ctime().unwrap_or(i.now());
         if let Some(size) = change.size() {
-            map::set_size(i, &store, size, change.mtime().unwrap_or(now))?;
+            map::set_size(i, &store, size)?;
+            if !beyond_size(change) {
+                return Ok(());
+            }
         }
+        let mut guard = inode::alone(i);
+        // The clock is read under the lock: so times never go back.
+        let now = i.now();
+        let live = guard.get()?;
         let set = ops::SetAttr {
             mode: change.mode(),
             uid: change.uid(),
             gid: change.gid(),
-            atime: change.atime().map(media_time),
-            mtime: change.mtime().map(media_time),
-            ctime: change.ctime().map(media_time),
+            atime: change.atime().map(|t| media_time(t.or(now))),
+            mtime: change.mtime().map(|t| media_time(t.or(now))),
+            ctime: change.ctime().map(|t| match t {
+                When::Now => media_time(now),
+                When::At(t) => media_time(t.min(now).max(inode::time(live.ctime()))),
+            }),
         };
-        if change.size().is_some() && set.mode.is_none() && set.uid.is_none() && set.gid.is_none() {
-            // The size's record has set the times.
-            return Ok(());
-        }
-        let mut guard = inode::alone(i);
-        let set = ops::set_attr(store.volume(), guard.get()?, &set);
+        let set = ops::set_attr(store.volume(), live, &set);
         set.map_err(|e| mounted.fail(i.ino(), e))?.reply();
         Ok(())
     }
+
+    fn update_time(i: &Inode, which: Moved) -> Result {
+        inode::update_time(i, which)
+    }
+}
+
+/// Whether anything else is to be changed than a record of the size does, which makes mtime and ctime the present.
+fn beyond_size(change: &Change<'_>) -> bool {
+    let given = |t| matches!(t, Some(When::At(_)));
+    let owner = change.uid().or(change.gid());
+    change.mode().is_some() || owner.is_some() || change.atime().is_some() || given(change.mtime())
 }
 
 impl Link for Attributes {

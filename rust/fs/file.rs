@@ -117,7 +117,7 @@ impl Operations for Regular {
                 return Ok(0);
             }
             k.file().remove_privs(&l)?;
-            write::write(&l, &store, &k.file(), k.pos(), from)?
+            write::write(&l, &store, k.pos(), from)?
         };
         k.advance(done);
         if k.is_sync() {
@@ -182,11 +182,12 @@ impl Operations for Regular {
 /// Gives blocks to all of `range`; the size becomes its end if that is larger.
 fn allocate(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, keep_size: bool) -> Result {
     let mounted = l.sb().data();
-    let now = l.now();
     let grown = (!keep_size && range.end > l.size()).then_some(range.end);
     if let Some(size) = grown {
         l.check_new_size(size)?;
     }
+    // Also if all of it is there.
+    inode::touch(l)?;
     let (mut at, end) = (range.start / BLOCK, range.end.div_ceil(BLOCK));
     while at < end {
         // Faults allocate as well: what is found is true as long as the lock is held.
@@ -200,17 +201,13 @@ fn allocate(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, keep_size: b
                 let (near, want, aligned) = place(mounted, live, at, want).map_err(fail)?;
                 let blocks = store.volume().reserve(near, want, aligned).map_err(fail)?;
                 let count = u64::from(blocks.count());
-                ops::preallocate(store.volume(), live, at, blocks, None, media_time(now)).map_err(fail)?.reply();
+                ops::preallocate(store.volume(), live, at, blocks, None, media_time(l.now())).map_err(fail)?.reply();
                 count
             }
         };
         at = at.saturating_add(step);
     }
-    if let Some(size) = grown {
-        return map::set_size(l, store, size, now);
-    }
-    l.set_mtime(now);
-    Ok(())
+    grown.map_or(Ok(()), |size| map::set_size(l, store, size))
 }
 
 /// Where to look for `want` blocks for file block `at`, how many to take at once, and whether to begin a run of 2 MiB:
@@ -240,11 +237,12 @@ pub(super) fn place(
 /// Makes a hole of `range`.
 fn punch(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>) -> Result {
     let mounted = l.sb().data();
-    let now = l.now();
     let range = range.start..range.end.min(l.size());
     if range.is_empty() {
         return Ok(());
     }
+    // First: what follows may fail when bytes have changed already.
+    inode::touch(l)?;
     let whole = range.start.div_ceil(BLOCK)..range.end / BLOCK;
     // The parts of blocks at the ends: zeroes in place.
     let head = range.start..range.end.min(whole.start.saturating_mul(BLOCK));
@@ -262,8 +260,7 @@ fn punch(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>) -> Result {
         }
     }
     if whole.is_empty() {
-        l.set_mtime(now);
         return Ok(());
     }
-    map::punch(l, store, whole, now)
+    map::punch(l, store, whole)
 }

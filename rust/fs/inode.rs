@@ -3,6 +3,9 @@
 //! Layer fs: inodes, from the media to the VFS and back. [`State`] is our part of an inode: the core's copy under the
 //! `meta` lock, and the cache of mapped pages.
 //!
+//! The core's copy is the true one, times included; the VFS's follows it when [`Alone`] is let go, and nothing else sets it. (See
+//! "Two copies" in Documentation/locking.rst.)
+//!
 //! An inode number is free for others only when its eviction is over, and the VFS makes whoever looks for the number
 //! wait for that; so at most one [`State`] stands for it. After the eviction of an inode without links the core may keep it for
 //! a while before it frees it; nobody finds it then.
@@ -10,14 +13,17 @@
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
+use super::error::errno;
 use super::gate::Gate;
-use super::mount::Pfnfs;
+use super::mount::{Mounted, Pfnfs};
 use super::{attr, dir, file, map, namei, tidy};
 use crate::dax;
 use crate::linux::rwsem::{new_rwsem, ReadGuard, RwSem, WriteGuard};
+use crate::linux::vfs::attr::Moved;
 use crate::linux::vfs::inode::{Attr, Cached, Cleared, Evicting, Kind, NewInode, Time};
 use crate::linux::vfs::sb::Super;
 use crate::linux::vfs::spare::Spare;
+use crate::linux::warn::warn;
 use crate::linux::{nofs, vfs};
 use crate::media::format;
 use crate::meta::inode::{self, Live, Orphan};
@@ -58,13 +64,49 @@ impl Shared<'_> {
     }
 }
 
-/// Has the core's copy of an inode alone. What is allocated meanwhile frees no inode, which would need such a lock.
-pub(super) struct Alone<'a>(WriteGuard<'a, Option<Live>>, #[allow(dead_code, reason = "held, not read")] nofs::Scope);
+/// Has the core's copy of an inode alone. What is allocated meanwhile frees no inode, which would need such a lock. When it is
+/// let go, the VFS's copy is brought up to date, whatever was done, and whether it succeeded.
+pub(super) struct Alone<'a> {
+    inode: &'a Inode,
+    live: WriteGuard<'a, Option<Live>>,
+    #[allow(dead_code, reason = "held, not read")]
+    nofs: nofs::Scope,
+}
 
-impl Alone<'_> {
+impl<'a> Alone<'a> {
+    fn new(inode: &'a Inode, live: WriteGuard<'a, Option<Live>>) -> Self {
+        let alone = Self { inode, live, nofs: nofs::Scope::enter() };
+        alone.check();
+        alone
+    }
+
     /// The copy. `EIO`: the inode could not be read, or is gone.
     pub(super) fn get(&mut self) -> Result<&mut Live> {
-        self.0.as_mut().ok_or(EIO)
+        self.live.as_mut().ok_or(EIO)
+    }
+
+    /// In a debug build: nobody has set the VFS's copy but us.
+    fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        let Some(live) = &*self.live else { return };
+        let (ours, theirs) = (attributes(live), self.inode.attr());
+        if ours != theirs {
+            pr_err!("inode {}: {theirs:?} in the VFS's copy, {ours:?} in ours\n", self.inode.ino());
+            warn();
+        }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        let Some(live) = &*self.live else { return };
+        if live.is_touched() {
+            // First: who sees the times and calls `fsync` finds the inode dirty.
+            self.inode.mark_times();
+        }
+        self.inode.set_attr(&attributes(live));
     }
 }
 
@@ -75,7 +117,7 @@ pub(super) fn share(i: &Inode) -> Shared<'_> {
 
 /// Takes the `meta` lock for writing.
 pub(super) fn alone(i: &Inode) -> Alone<'_> {
-    Alone(i.data().live.write(), nofs::Scope::enter())
+    Alone::new(i, i.data().live.write())
 }
 
 /// Takes the `meta` locks of several inodes for writing, in the order of their numbers. An inode that is named twice
@@ -93,7 +135,7 @@ pub(super) fn alone_all<'a, const N: usize>(inodes: [Option<&'a Inode>; N]) -> [
         let Some((ino, at)) = next else { break };
         last = Some(ino);
         if let (Some(guard), Some(Some(inode))) = (guards.get_mut(at), inodes.get(at)) {
-            *guard = Some(Alone(inode.data().live.write_nested(depth), nofs::Scope::enter()));
+            *guard = Some(Alone::new(inode, inode.data().live.write_nested(depth)));
         }
     }
     guards
@@ -182,33 +224,53 @@ pub(super) fn made(spare: Spare<Pfnfs>, live: Live) -> ARef<Inode> {
     }
 }
 
-/// Brings the VFS's copy of an inode up to date with the core's: links, size of a directory, mtime and ctime.
-pub(super) fn refresh(i: &Inode, live: &Live) {
-    i.set_links(live.nlink());
-    if live.is_dir() {
-        i.set_dir_size(live.size());
+/// The contents of a file have changed in place: its times are the present, and durable with the next record, or when the VFS
+/// has them written.
+pub(super) fn touch(l: &Locked<'_>) -> Result {
+    let (seen, now) = (l.attr(), l.now());
+    if (seen.mtime, seen.ctime) == (now, now) {
+        // `i_rwsem` keeps those away who set others.
+        return Ok(());
     }
-    i.set_mtime(time(live.mtime()));
-    i.set_ctime(time(live.ctime()));
+    update_time(l, Moved::Change)
 }
 
-/// Writes times that the VFS has changed. Nothing is done for an inode that is about to be freed.
+/// The VFS wants these times to be the present.
+pub(super) fn update_time(i: &Inode, which: Moved) -> Result {
+    let mut guard = alone(i);
+    let live = guard.get()?;
+    // The clock is read under the lock: so times never go back.
+    let now = media_time(i.now());
+    match which {
+        Moved::Access => live.accessed(now),
+        Moved::Change => live.touch(now),
+    }
+    .map_err(errno)
+}
+
+/// Makes the times durable that no record has. Nothing is done for an inode that is about to be freed.
 pub(super) fn write(i: &Inode) -> Result {
     let mounted = i.sb().data();
     if i.is_bad() || i.links() == 0 || i.sb().read_only() {
         return Ok(());
     }
-    let set = ops::SetAttr {
-        atime: Some(media_time(i.atime())),
-        mtime: Some(media_time(i.mtime())),
-        ctime: Some(media_time(i.ctime())),
-        ..ops::SetAttr::default()
-    };
     let store = Gate::try_storing(i.sb())?;
     let mut guard = alone(i);
-    let set = ops::set_attr(store.volume(), guard.get()?, &set);
-    set.map_err(|e| mounted.fail(i.ino(), e))?.reply();
+    let live = guard.get()?;
+    if live.is_touched() {
+        let set = ops::set_attr(store.volume(), live, &ops::SetAttr::default());
+        set.map_err(|e| mounted.fail(i.ino(), e))?.reply();
+    }
     Ok(())
+}
+
+/// In a debug build: times that stat(2) has shown do not go with an inode that stays.
+fn check_written(mounted: &Mounted, live: &Live, sb: &Super<Pfnfs>) {
+    let lost = live.is_touched() && live.nlink() > 0;
+    if cfg!(debug_assertions) && lost && !sb.read_only() && mounted.gate().changeable().is_ok() {
+        pr_err!("inode {}: evicted with times that are not durable\n", live.ino());
+        warn();
+    }
 }
 
 /// The last reference is gone: the mapping is emptied; what a file without a name occupied is freed.
@@ -218,6 +280,9 @@ pub(super) fn evict(e: Evicting<'_, Pfnfs>) -> Cleared<'_, Pfnfs> {
     map::empty(&e, !orphan);
     let cleared = e.clear();
     let live = i.data().live.write().take();
+    if let Some(live) = &live {
+        check_written(mounted, live, i.sb());
+    }
     if let (true, Some(live)) = (orphan, live) {
         match Gate::try_storing(i.sb()) {
             Ok(store) => {

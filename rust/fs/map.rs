@@ -281,33 +281,30 @@ impl dax::Media for Mounted {
 }
 
 /// Sets the size of a file whose `i_rwsem` is held; what lies beyond a smaller one is unmapped and freed.
-pub(super) fn set_size(i: &inode::Locked<'_>, store: &Storing<'_>, size: u64, now: vfs::inode::Time) -> Result {
+pub(super) fn set_size(i: &inode::Locked<'_>, store: &Storing<'_>, size: u64) -> Result {
     let mounted = i.sb().data();
     let fail = |e| mounted.fail(i.ino(), e);
-    let time = media_time(now);
     let old = i.size();
     if size > old {
         let mut guard = inode::alone(i);
         let live = guard.get()?;
         mounted.prepare_end(store, live, size)?;
-        ops::extend(store.volume(), live, size, time).map_err(fail)?.reply();
+        ops::extend(store.volume(), live, size, media_time(i.now())).map_err(fail)?.reply();
     } else {
         // The block of the new end goes as well: its next fault zeroes what is beyond.
         let unmapped = dax::remove(Mapping::of(i), size / BLOCK..u64::MAX)?;
         let mut guard = inode::alone(i);
         let live = guard.get()?;
         mounted.flush(live, size / BLOCK..(size / BLOCK).saturating_add(1));
-        let done = ops::truncate(store.volume(), live, size, time).map(drop);
+        let done = ops::truncate(store.volume(), live, size, media_time(i.now())).map(drop);
         if done.is_err() {
             mounted.flush(live, size / BLOCK..old.div_ceil(BLOCK));
         }
         // The end moves with the first of its records.
-        i.set_size(live.size());
+        drop(guard);
         drop(unmapped);
         done.map_err(fail)?;
     }
-    i.set_size(size);
-    i.set_mtime(now);
     Ok(())
 }
 
@@ -358,19 +355,18 @@ impl Mounted {
 }
 
 /// Blocks of a file whose `i_rwsem` is held become a hole. Parts of blocks at the ends are the caller's.
-pub(super) fn punch(i: &inode::Locked<'_>, store: &Storing<'_>, blocks: Range<u64>, now: vfs::inode::Time) -> Result {
+pub(super) fn punch(i: &inode::Locked<'_>, store: &Storing<'_>, blocks: Range<u64>) -> Result {
     let mounted = i.sb().data();
     let unmapped = dax::remove(Mapping::of(i), blocks.clone())?;
     let mut guard = inode::alone(i);
     let live = guard.get()?;
-    let punched = ops::punch(store.volume(), live, blocks.clone(), media_time(now)).map(drop);
+    let punched = ops::punch(store.volume(), live, blocks.clone(), media_time(i.now())).map(drop);
     if punched.is_err() {
         mounted.flush(live, blocks);
     }
     punched.map_err(|e| mounted.fail(i.ino(), e))?;
     drop(guard);
     drop(unmapped);
-    i.set_mtime(now);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer fs: names. Each operation is one record of the core, durable when it returns; then the VFS's copies of the
-//! inodes are brought up to date. The VFS holds `i_rwsem` of all that changes; the `meta` locks are taken here.
+//! Layer fs: names. Each operation is one record of the core, durable when it returns; the VFS's copies of the inodes are brought
+//! up to date when their `meta` locks are let go. The VFS holds `i_rwsem` of all that changes; the `meta` locks are taken here.
 
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -34,9 +34,7 @@ fn make(dir: &Locked<'_>, d: Negative<'_, Pfnfs>, new: &ops::New<'_>) -> Result<
         let mut guard = inode::alone(dir);
         let parent = guard.get()?;
         let live = ops::create(store.volume(), parent, d.name(), new);
-        let live = live.map_err(|e| mounted.fail(dir.ino(), e))?.reply();
-        inode::refresh(dir, parent);
-        live
+        live.map_err(|e| mounted.fail(dir.ino(), e))?.reply()
     };
     Ok(d.instantiate(inode::made(spare, live)))
 }
@@ -57,8 +55,6 @@ fn remove(dir: &Locked<'_>, name: &[u8], victim: &Locked<'_>, how: Remove) -> Re
     let (parent, child) = (parent.get()?, child.get()?);
     let done = how(store.volume(), parent, name, child, media_time(dir.now()));
     done.map_err(|e| mounted.fail(dir.ino(), e))?.reply();
-    inode::refresh(dir, parent);
-    inode::refresh(victim, child);
     Ok(())
 }
 
@@ -111,14 +107,14 @@ impl Operations for Names {
     fn link(inode: &Locked<'_>, dir: &Locked<'_>, d: Negative<'_, Pfnfs>) -> Result<Made> {
         let mounted = dir.sb().data();
         let store = Gate::try_storing(dir.sb())?;
-        let [mut parent, mut child] = alone_all([Some(&**dir), Some(&**inode)]);
-        let (Some(parent), Some(child)) = (&mut parent, &mut child) else { return Err(EINVAL) };
-        let (parent, child) = (parent.get()?, child.get()?);
-        let now = media_time(dir.now());
-        let done = ops::link(store.volume(), parent, d.name(), child, now);
-        done.map_err(|e| mounted.fail(dir.ino(), e))?.reply();
-        inode::refresh(dir, parent);
-        inode::refresh(inode, child);
+        {
+            let [mut parent, mut child] = alone_all([Some(&**dir), Some(&**inode)]);
+            let (Some(parent), Some(child)) = (&mut parent, &mut child) else { return Err(EINVAL) };
+            let (parent, child) = (parent.get()?, child.get()?);
+            let done = ops::link(store.volume(), parent, d.name(), child, media_time(dir.now()));
+            done.map_err(|e| mounted.fail(dir.ino(), e))?.reply();
+        }
+        // Who finds the name finds the link counted.
         Ok(d.instantiate(inode.aref()))
     }
 
@@ -154,14 +150,6 @@ impl Operations for Names {
             now: media_time(r.from.now()),
         };
         ops::rename(store.volume(), step).map_err(|e| mounted.fail(r.from.ino(), e))?.reply();
-        inode::refresh(&r.from, from);
-        inode::refresh(r.inode, inode);
-        if let Some(to) = to {
-            inode::refresh(&r.to, to);
-        }
-        if let (Some(i), Some(live)) = (r.target, target) {
-            inode::refresh(i, live);
-        }
         Ok(())
     }
 }

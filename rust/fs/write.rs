@@ -17,10 +17,8 @@ use super::file::place;
 use super::gate::Storing;
 use super::inode::{self, media_time, Locked};
 use super::map;
-use super::mount::{Mounted, Pfnfs};
+use super::mount::Mounted;
 use crate::linux::mm::Mapping;
-use crate::linux::vfs::file::File;
-use crate::linux::vfs::inode::Time;
 use crate::linux::vfs::kiocb::{fetch, Attempt};
 use crate::media::{self, BLOCK};
 use crate::meta::extent::Extent;
@@ -40,21 +38,14 @@ struct Write<'a> {
     l: &'a Locked<'a>,
     mounted: &'a Mounted,
     store: &'a Storing<'a>,
-    now: Time,
     bounce: KVVec<u8>,
-    /// Something was overwritten in place: the times are the VFS's to write.
+    /// Something was overwritten in place, and no record has set the times since.
     overwrote: bool,
 }
 
 /// Writes from `pos` on what `from` has. Returns the bytes written, all of them durable, or the error if there are none.
-pub(super) fn write(
-    l: &Locked<'_>,
-    store: &Storing<'_>,
-    file: &File<'_, Pfnfs>,
-    pos: u64,
-    from: &mut IovIterSource<'_>,
-) -> Result<usize> {
-    let mut w = Write { l, mounted: l.sb().data(), store, now: l.now(), bounce: KVVec::new(), overwrote: false };
+pub(super) fn write(l: &Locked<'_>, store: &Storing<'_>, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
+    let mut w = Write { l, mounted: l.sb().data(), store, bounce: KVVec::new(), overwrote: false };
     if pos > l.size() {
         let mut guard = inode::alone(l);
         w.mounted.prepare_end(store, guard.get()?, pos)?;
@@ -75,7 +66,7 @@ pub(super) fn write(
     }
     if w.overwrote {
         // The bytes are there, and that is what is told; who asks for durability is told of the times.
-        let _ = file.update_time().inspect_err(|&e| Mapping::of(l).set_error(e));
+        let _ = inode::touch(l).inspect_err(|&e| Mapping::of(l).set_error(e));
     }
     if done == 0 {
         outcome?;
@@ -159,10 +150,10 @@ impl Write<'_> {
                 return Ok(0);
             }
             let size = (end > live.size()).then_some(end);
-            ops::attach(self.store.volume(), live, at, blocks, size, media_time(self.now))
+            ops::attach(self.store.volume(), live, at, blocks, size, media_time(self.l.now()))
         };
         attached.map_err(|e| self.fail(e))?.reply();
-        self.grown(end);
+        self.overwrote = false;
         map::filled(self.l, range);
         Ok(n)
     }
@@ -216,7 +207,7 @@ impl Write<'_> {
         attempt.keep(n);
         let end = pos.wrapping_add(n as u64);
         self.store(live, block, pos, n, unwritten)?;
-        let (volume, now) = (self.store.volume(), media_time(self.now));
+        let (volume, now) = (self.store.volume(), media_time(self.l.now()));
         let size = (end > live.size()).then_some(end);
         let (at, count) = (pos / BLOCK, offset.wrapping_add(n as u64).div_ceil(BLOCK));
         let done = match (unwritten, size) {
@@ -230,7 +221,7 @@ impl Write<'_> {
         };
         let filled = done.map_err(|e| self.fail(e))?.reply();
         drop(guard);
-        self.grown(end);
+        self.overwrote = false;
         if unwritten {
             map::filled(self.l, filled);
         }
@@ -251,13 +242,5 @@ impl Write<'_> {
         data.store(start.wrapping_add(offset), self.bounce.get(..n).unwrap_or_default())?;
         data.fence();
         Ok(())
-    }
-
-    /// The media have the new end and the times: so has the VFS.
-    fn grown(&self, end: u64) {
-        if end > self.l.size() {
-            self.l.set_size(end);
-        }
-        self.l.set_mtime(self.now);
     }
 }

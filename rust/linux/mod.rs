@@ -28,3 +28,4 @@ pub(crate) mod srcu;
 pub(crate) mod sync;
 pub(crate) mod trace;
 pub(crate) mod vfs;
+pub(crate) mod warn;

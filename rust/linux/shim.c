@@ -177,9 +177,16 @@ void pfnfs_i_size_write(struct inode *inode, loff_t size)
 	i_size_write(inode, size);
 }
 
-void pfnfs_set_mtime(struct inode *inode, struct timespec64 ts)
+void pfnfs_set_times(struct inode *inode, struct timespec64 atime, struct timespec64 mtime, struct timespec64 ctime)
 {
-	inode_set_mtime_to_ts(inode, ts);
+	inode_set_atime_to_ts(inode, atime);
+	inode_set_mtime_to_ts(inode, mtime);
+	inode_set_ctime_to_ts(inode, ctime);
+}
+
+void pfnfs_mark_times(struct inode *inode)
+{
+	__mark_inode_dirty(inode, inode->i_sb->s_flags & SB_LAZYTIME ? I_DIRTY_TIME : I_DIRTY_SYNC);
 }
 
 void pfnfs_set_uuid(struct super_block *sb, const u8 *uuid)
@@ -200,6 +207,14 @@ void pfnfs_attr_owner(struct mnt_idmap *idmap, struct inode *inode, const struct
 {
 	*uid = __kuid_val(from_vfsuid(idmap, i_user_ns(inode), attr->ia_vfsuid));
 	*gid = __kgid_val(from_vfsgid(idmap, i_user_ns(inode), attr->ia_vfsgid));
+}
+
+/* The mode that setattr_copy() would set. */
+umode_t pfnfs_attr_mode(struct mnt_idmap *idmap, struct inode *inode, const struct iattr *attr)
+{
+	vfsgid_t gid = attr->ia_valid & ATTR_GID ? attr->ia_vfsgid : i_gid_into_vfsgid(idmap, inode);
+
+	return in_group_or_capable(idmap, inode, gid) ? attr->ia_mode : attr->ia_mode & ~S_ISGID;
 }
 
 /* As d_tmpfile() for an inode that has no link to lose; takes over the reference to it. */

@@ -22,51 +22,87 @@ pub(crate) struct Extra {
     pub(crate) born: Time,
 }
 
+/// Which times are to be the present.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moved {
+    /// atime: it was read.
+    Access,
+    /// mtime and ctime: its contents were changed.
+    Change,
+}
+
+/// What a time is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum When {
+    /// The present.
+    Now,
+    /// This.
+    At(Time),
+}
+
+impl When {
+    /// The time, if the present is `now`.
+    pub(crate) fn or(self, now: Time) -> Time {
+        match self {
+            When::Now => now,
+            When::At(t) => t,
+        }
+    }
+}
+
 /// A change of attributes that the VFS has allowed.
 pub(crate) struct Change<'a> {
     raw: &'a bindings::iattr,
+    mode: u16,
     uid: u32,
     gid: u32,
 }
 
 impl Change<'_> {
-    fn when<R>(&self, bit: u32, value: R) -> Option<R> {
-        (self.raw.ia_valid & bit != 0).then_some(value)
+    fn is(&self, bit: u32) -> bool {
+        self.raw.ia_valid & bit != 0
+    }
+
+    fn time(&self, bit: u32, set: u32, at: bindings::timespec64) -> Option<When> {
+        self.is(bit).then(|| if self.is(set) { When::At(Time::from_raw(at)) } else { When::Now })
     }
 
     /// New type and permissions.
     pub(crate) fn mode(&self) -> Option<u16> {
-        self.when(bindings::ATTR_MODE, self.raw.ia_mode)
+        self.is(bindings::ATTR_MODE).then_some(self.mode)
     }
 
     /// New owner, in the initial user namespace.
     pub(crate) fn uid(&self) -> Option<u32> {
-        self.when(bindings::ATTR_UID, self.uid)
+        self.is(bindings::ATTR_UID).then_some(self.uid)
     }
 
     /// New group, in the initial user namespace.
     pub(crate) fn gid(&self) -> Option<u32> {
-        self.when(bindings::ATTR_GID, self.gid)
+        self.is(bindings::ATTR_GID).then_some(self.gid)
     }
 
     /// New size in bytes.
     pub(crate) fn size(&self) -> Option<u64> {
-        self.when(bindings::ATTR_SIZE, self.raw.ia_size as u64)
+        self.is(bindings::ATTR_SIZE).then_some(self.raw.ia_size as u64)
     }
 
     /// New time of the last read.
-    pub(crate) fn atime(&self) -> Option<Time> {
-        self.when(bindings::ATTR_ATIME, Time::from_raw(self.raw.ia_atime))
+    pub(crate) fn atime(&self) -> Option<When> {
+        self.time(bindings::ATTR_ATIME, bindings::ATTR_ATIME_SET, self.raw.ia_atime)
     }
 
     /// New time of the last change of the contents.
-    pub(crate) fn mtime(&self) -> Option<Time> {
-        self.when(bindings::ATTR_MTIME, Time::from_raw(self.raw.ia_mtime))
+    pub(crate) fn mtime(&self) -> Option<When> {
+        self.time(bindings::ATTR_MTIME, bindings::ATTR_MTIME_SET, self.raw.ia_mtime)
     }
 
-    /// New time of the last change.
-    pub(crate) fn ctime(&self) -> Option<Time> {
-        self.when(bindings::ATTR_CTIME, Time::from_raw(self.raw.ia_ctime))
+    /// New time of the last change. Given by a server's client who has kept time himself, it is never taken back, nor is it in
+    /// the future.
+    pub(crate) fn ctime(&self) -> Option<When> {
+        // The second goes without the first.
+        let either = bindings::ATTR_CTIME | bindings::ATTR_CTIME_SET;
+        self.time(either, bindings::ATTR_CTIME_SET, self.raw.ia_ctime)
     }
 }
 
@@ -78,9 +114,11 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// `stat(2)`.
     fn getattr(inode: &Inode<Self::Fs>) -> Result<Extra>;
 
-    /// Commits a change to the media and sets the size of the VFS's copy; the rest of the copy is set when this
-    /// has succeeded.
+    /// Commits a change to the media, and sets the VFS's copy.
     fn setattr(inode: &Locked<'_, Self::Fs>, change: &Change<'_>) -> Result;
+
+    /// Makes times the present, in the VFS's copy as well.
+    fn update_time(inode: &Inode<Self::Fs>, which: Moved) -> Result;
 }
 
 /// The target of a symbolic link.
@@ -105,8 +143,12 @@ pub(crate) const fn link_table<L: Link>() -> Ops<bindings::inode_operations, L::
 pub(super) struct Adapter<A>(PhantomData<A>);
 
 impl<A: Operations> Adapter<A> {
-    const TABLE: bindings::inode_operations =
-        bindings::inode_operations { getattr: Some(Self::getattr), setattr: Some(Self::setattr), ..pin_init::zeroed() };
+    const TABLE: bindings::inode_operations = bindings::inode_operations {
+        getattr: Some(Self::getattr),
+        setattr: Some(Self::setattr),
+        update_time: Some(Self::update_time),
+        ..pin_init::zeroed()
+    };
 
     /// # Safety
     ///
@@ -149,11 +191,25 @@ impl<A: Operations> Adapter<A> {
             let (mut uid, mut gid) = (0, 0);
             // SAFETY: As above; the rest are locals.
             unsafe { bindings::pfnfs_attr_owner(idmap, inode.as_raw(), attr, &mut uid, &mut gid) };
-            // SAFETY: As above; the change lives no longer than this call.
-            A::setattr(&inode, &Change { raw: unsafe { &*attr }, uid, gid })?;
             // SAFETY: As above.
-            unsafe { bindings::setattr_copy(idmap, inode.as_raw(), attr) };
-            Ok(0)
+            let mode = unsafe { bindings::pfnfs_attr_mode(idmap, inode.as_raw(), attr) };
+            // SAFETY: As above; the change lives no longer than this call.
+            A::setattr(&inode, &Change { raw: unsafe { &*attr }, mode, uid, gid }).map(|()| 0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS, as the documentation of the adapters says. (No flags: no file is opened for requests that do not wait.)
+    pub(super) unsafe extern "C" fn update_time(
+        inode: *mut bindings::inode,
+        which: bindings::fs_update_time,
+        _flags: c_uint,
+    ) -> c_int {
+        from_result(|| {
+            let which = if which == bindings::fs_update_time_FS_UPD_ATIME { Moved::Access } else { Moved::Change };
+            // SAFETY: A live inode.
+            A::update_time(unsafe { Inode::from_raw(inode) }, which).map(|()| 0)
         })
     }
 }
@@ -163,6 +219,7 @@ impl<L: Link> Adapter<L> {
         get_link: Some(Self::get_link),
         getattr: Some(Self::getattr),
         setattr: Some(Self::setattr),
+        update_time: Some(Self::update_time),
         ..pin_init::zeroed()
     };
 
@@ -195,4 +252,4 @@ impl<L: Link> Adapter<L> {
     }
 }
 
-// Not wrapped: `fileattr_get` and `fileattr_set`, `fiemap`, extended attributes and ACLs, `update_time`.
+// Not wrapped: `fileattr_get` and `fileattr_set`, `fiemap`, extended attributes and ACLs, `sync_lazytime`.

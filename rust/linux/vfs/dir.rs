@@ -141,6 +141,7 @@ impl<D: Operations, A: attr::Operations<Fs = D::Fs>> Adapter<D, A> {
         rename: Some(Self::rename),
         getattr: Some(attr::Adapter::<A>::getattr),
         setattr: Some(attr::Adapter::<A>::setattr),
+        update_time: Some(attr::Adapter::<A>::update_time),
         ..pin_init::zeroed()
     };
 

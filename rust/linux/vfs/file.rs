@@ -46,12 +46,6 @@ impl<'a, T: Type> File<'a, T> {
         // SAFETY: It is open and `i_rwsem` is held.
         to_result(unsafe { bindings::file_remove_privs(self.0) })
     }
-
-    /// Sets mtime and ctime of the VFS's copy to now, to be written by [`Type::write_inode`] later.
-    pub(crate) fn update_time(&self) -> Result {
-        // SAFETY: It is open.
-        to_result(unsafe { bindings::file_update_time(self.0) })
-    }
 }
 
 /// `SEEK_DATA` and `SEEK_HOLE`.

@@ -3,8 +3,8 @@
 //! Layer linux: `struct inode` with the file system's part behind it, and the slab both live in.
 //!
 //! States: [`NewInode`] is locked and unread, dropping it fails the read; [`Inode`] is live; [`Locked`] is live
-//! with `i_rwsem` held for writing; [`Evicting`] has no reference left. The VFS's copy of an inode (size, times,
-//! links, owner) is a cache of the media: the file system commits first and sets it here afterwards.
+//! with `i_rwsem` held for writing; [`Evicting`] has no reference left. The VFS's copy of an inode ([`Attr`]) is a copy of the
+//! file system's own, which sets it here ([`Inode::set_attr`]) whenever that has changed, and nobody else does.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -54,7 +54,7 @@ pub(crate) const fn decode_dev(dev: u32) -> u32 {
 }
 
 /// What the VFS keeps of an inode.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Attr {
     /// Type and permissions, `S_IF*` and below.
     pub(crate) mode: u16,
@@ -129,6 +129,16 @@ macro_rules! read {
     };
 }
 
+/// Writes such a field if it is another (`WRITE_ONCE`).
+macro_rules! write_if {
+    ($inode:expr, $($field:ident).+, $old:expr, $new:expr) => {
+        if $old != $new {
+            // SAFETY: The inode is live, the field is a word of it, and nobody else writes it now.
+            unsafe { (&raw mut (*$inode.as_raw()).$($field).+).write_volatile($new) };
+        }
+    };
+}
+
 impl<T: Type> Inode<T> {
     /// # Safety
     ///
@@ -198,29 +208,19 @@ impl<T: Type> Inode<T> {
         unsafe { bindings::pfnfs_i_size_read(self.as_raw()) as u64 }
     }
 
-    /// The owner's id in the initial user namespace.
-    pub(crate) fn uid(&self) -> u32 {
-        read!(self, i_uid.val)
-    }
-
-    /// The group's id in the initial user namespace.
-    pub(crate) fn gid(&self) -> u32 {
-        read!(self, i_gid.val)
-    }
-
-    /// Last read.
-    pub(crate) fn atime(&self) -> Time {
-        Time { sec: read!(self, i_atime_sec), nsec: read!(self, i_atime_nsec) }
-    }
-
-    /// Last change of the contents.
-    pub(crate) fn mtime(&self) -> Time {
-        Time { sec: read!(self, i_mtime_sec), nsec: read!(self, i_mtime_nsec) }
-    }
-
-    /// Last change of contents or attributes.
-    pub(crate) fn ctime(&self) -> Time {
-        Time { sec: read!(self, i_ctime_sec), nsec: read!(self, i_ctime_nsec) }
+    /// The VFS's copy. What of it changes without `i_rwsem` the file system has a lock for.
+    pub(crate) fn attr(&self) -> Attr {
+        Attr {
+            mode: self.mode(),
+            uid: read!(self, i_uid.val),
+            gid: read!(self, i_gid.val),
+            links: self.links(),
+            size: self.size(),
+            generation: self.generation(),
+            atime: Time { sec: read!(self, i_atime_sec), nsec: read!(self, i_atime_nsec) },
+            mtime: Time { sec: read!(self, i_mtime_sec), nsec: read!(self, i_mtime_nsec) },
+            ctime: Time { sec: read!(self, i_ctime_sec), nsec: read!(self, i_ctime_nsec) },
+        }
     }
 
     /// The clock, as coarse as the inode's super block keeps time.
@@ -229,29 +229,32 @@ impl<T: Type> Inode<T> {
         Time::from_raw(unsafe { bindings::current_time(self.as_raw()) })
     }
 
-    /// Sets ctime. The VFS reads it without a lock.
-    pub(crate) fn set_ctime(&self, t: Time) {
+    /// Sets the VFS's copy, where it is another. One caller at a time, under the file system's lock; `i_rwsem` is held as well, but
+    /// for times. The VFS reads without a lock. The generation stays as it is.
+    pub(crate) fn set_attr(&self, new: &Attr) {
+        let old = self.attr();
+        if old == *new {
+            return;
+        }
+        write_if!(self, i_mode, old.mode, new.mode);
+        write_if!(self, i_uid.val, old.uid, new.uid);
+        write_if!(self, i_gid.val, old.gid, new.gid);
+        if old.links != new.links {
+            // SAFETY: It is live. `set_nlink(0)` is `clear_nlink`.
+            unsafe { bindings::set_nlink(self.as_raw(), new.links) };
+        }
+        if old.size != new.size {
+            // SAFETY: Live; the file system sees to it that there is one caller at a time.
+            unsafe { bindings::pfnfs_i_size_write(self.as_raw(), new.size as i64) };
+        }
+        // SAFETY: Live, and the times are valid.
+        unsafe { bindings::pfnfs_set_times(self.as_raw(), new.atime.raw(), new.mtime.raw(), new.ctime.raw()) };
+    }
+
+    /// Says that there are times to write: [`Type::write_inode`] will be called, with `lazytime` only when somebody waits for it.
+    pub(crate) fn mark_times(&self) {
         // SAFETY: It is live.
-        unsafe { bindings::inode_set_ctime_to_ts(self.as_raw(), t.raw()) };
-    }
-
-    /// Sets ctime and mtime. The VFS reads them without a lock.
-    pub(crate) fn set_mtime(&self, t: Time) {
-        // SAFETY: It is live.
-        unsafe { bindings::pfnfs_set_mtime(self.as_raw(), t.raw()) };
-        self.set_ctime(t);
-    }
-
-    /// Sets the number of names. Its changes are serialised by the locks of the directories that the names are in.
-    pub(crate) fn set_links(&self, n: u32) {
-        // SAFETY: It is live. `set_nlink(0)` is `clear_nlink`.
-        unsafe { bindings::set_nlink(self.as_raw(), n) };
-    }
-
-    /// Sets the size of a directory, which only `stat(2)` looks at.
-    pub(crate) fn set_dir_size(&self, size: u64) {
-        // SAFETY: Live; sizes of directories change under the locks of the names in them.
-        unsafe { bindings::pfnfs_i_size_write(self.as_raw(), size as i64) };
+        unsafe { bindings::pfnfs_mark_times(self.as_raw()) };
     }
 
     /// Takes `i_rwsem` for writing.
@@ -316,12 +319,6 @@ impl<'a, T: Type> Locked<'a, T> {
     pub(crate) fn check_new_size(&self, size: u64) -> Result {
         // SAFETY: Live and locked.
         to_result(unsafe { bindings::inode_newsize_ok(self.as_raw(), i64::try_from(size)?) })
-    }
-
-    /// Sets the size in bytes, without touching mappings.
-    pub(crate) fn set_size(&self, size: u64) {
-        // SAFETY: Live and locked.
-        unsafe { bindings::pfnfs_i_size_write(self.as_raw(), size as i64) };
     }
 }
 
