@@ -47,6 +47,8 @@ REMOUNT = ("log", "a_mount_changes_between_reading_and_writing")
 TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
 LOST = ("poison", "metadata_that_is_lost_ends_all_changes")
 HOSTILE = ("fuzz", "corpus_and_first_images")
+TOUCHED = ("times", "a_record_takes_along_what_was_touched")
+TIMES_SET = ("times", "times_that_are_set_win_over_those_touched")
 
 
 def crash(only):
@@ -330,18 +332,18 @@ mutant("link of a new directory forgotten", "mkdir does not count the link to th
        (NAMESPACE, "if live.is_dir() { link_to(&mut parent)?; }", ""))
 
 mutant("new inode not staged", "create writes the entry and not the inode", crash("create"),
-       (NAMESPACE, "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; super::accept(dir, &parent);",
-        "let durable = change.commit(())?; super::accept(dir, &parent);"))
+       (NAMESPACE, "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; dir.accept(&parent);",
+        "let durable = change.commit(())?; dir.accept(&parent);"))
 
 mutant("entry before the inode", "create is two records: the entry, then the inode", crash("create"),
-       (NAMESPACE, "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; super::accept(dir, &parent);",
+       (NAMESPACE, "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; dir.accept(&parent);",
         "let _ = change.commit(())?;\n"
         "let mut stage = Stage::new();\n"
         "let mut change = Change::new(volume, &mut stage);\n"
-        "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; super::accept(dir, &parent);"))
+        "inode::stage_new(&mut change, &mut live)?; let durable = change.commit(())?; dir.accept(&parent);"))
 
 mutant("directory in DRAM not updated", "create leaves the caller's copy of the directory as it was", crash("create"),
-       (NAMESPACE, "let durable = change.commit(())?; super::accept(dir, &parent); Ok(durable.map(|()| live))", "let durable = change.commit(())?; Ok(durable.map(|()| live))"))
+       (NAMESPACE, "let durable = change.commit(())?; dir.accept(&parent); Ok(durable.map(|()| live))", "let durable = change.commit(())?; Ok(durable.map(|()| live))"))
 
 mutant("link not counted", "link adds the entry only", crash("link"),
        (NAMESPACE, "link_to(&mut linked)?;", ""))
@@ -365,7 +367,7 @@ mutant("link count updated before the entry", "unlink is two records: the link c
        (NAMESPACE, "dir::remove(&mut change, &mut parent, name, victim.ino())?; if victim.is_dir()",
         "bereave(&mut change, victim, &mut gone, now)?;\n"
         "let _ = change.commit(())?;\n"
-        "super::accept(victim, &gone);\n"
+        "victim.accept(&gone);\n"
         "let mut stage = Stage::new();\n"
         "let mut change = Change::new(volume, &mut stage);\n"
         "dir::remove(&mut change, &mut parent, name, victim.ino())?; if victim.is_dir()"),
@@ -389,7 +391,7 @@ mutant("rename that leaves two names", "rename is two records: the new name, the
         "    let mut early = source;\n"
         "    inode::stage(&mut change, from, &mut early)?;\n"
         "    let _ = change.commit(())?;\n"
-        "    super::accept(from, &early);\n"
+        "    from.accept(&early);\n"
         "    source = early;\n"
         "    stage = Stage::new();\n"
         "    change = Change::new(volume, &mut stage);\n"
@@ -498,6 +500,26 @@ mutant("first line of a write-back left out", "an unaligned edge is not written 
 mutant("overwrite without a fence", "an overwrite returns before it is durable", crash("write /f - 0"),
        (DATA, "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.machine.fence(); self.settle_torn",
         "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.settle_torn"))
+
+# --- times that are newer in memory ---
+
+mutant("a record leaves the newer mtime behind", "it starts from what the media have, and takes the older one for the present", TOUCHED,
+       (INODE, "Inode { mtime: self.mtime, ctime: self.ctime, ..self.raw }", "self.raw"))
+
+mutant("times stay touched", "a record has taken them along, and they win over what it says", TOUCHED,
+       (INODE, "(self.mtime, self.ctime) = (new.mtime, new.ctime);", ""))
+
+mutant("link takes the older times", "one operation forgets that there may be newer ones", TOUCHED,
+       (NAMESPACE, "(dir.next(), target.next())", "(dir.next(), target.raw)"))
+
+mutant("rename takes the older times of a victim", "likewise", TOUCHED,
+       (NAMESPACE, "victim.as_deref().map(|victim| victim.next())", "victim.as_deref().map(|victim| victim.raw)"))
+
+mutant("atime is never written", "set_attr leaves behind what was read", TOUCHED,
+       (NAMESPACE, "Inode { atime: live.atime(), ..live.next() }", "live.next()"))
+
+mutant("atime that was set loses", "a time that utimens has set is that of the last read afterwards", TIMES_SET,
+       (INODE, "self.accept(new); self.atime = new.atime;", "self.accept(new);"))
 
 # --- memory that fails ---
 
