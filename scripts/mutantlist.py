@@ -480,7 +480,7 @@ mutant("head of a fresh block not zeroed", "what was in it before is visible", c
         "machine.store_nt(start + offset, &bytes[..n as usize])?; let used"))
 
 mutant("mapped block not zeroed", "a write fault gives the file a fresh block as it is", crash("store"),
-       (DATA, "blocks.zero(0, BLOCK)?;", ""))
+       (OPS_DATA, "let zeroed = blocks.zero(0, u64::from(filled.len).saturating_mul(BLOCK));", "let zeroed = Ok(());"))
 
 mutant("converted block not zeroed", "a write fault in a block that is not written", crash("store"),
        (DATA, "self.machine.zero_nt(block * BLOCK, BLOCK)?; self.machine.fence(); ops::written", "ops::written"))
@@ -532,6 +532,14 @@ mutant("the cut passes what is not in place", "memory was lost under the apply, 
 mutant("lost blocks are given out", "a free block whose memory is known to be lost becomes a file's", ("poison", "data_that_is_lost_is_all_that_is_lost"),
        (ALLOC, "let Some(lost) = self.media().first_lost(at, u64::from(found.count()).wrapping_mul(BLOCK)) else {",
         "let Some(lost) = Some(at).filter(|_| false) else {"))
+
+mutant("a fresh block that fails is lost metadata", "nobody had it yet, but the volume stops", ("poison", "fresh_blocks_that_fail_are_replaced"),
+       (SPAN, "Err(self.media().first_lost(at, len).map_or(Error::Poison { at }, |at| Error::LostFree { at }))", "Err(Error::Poison { at })"))
+
+mutant("what cannot be zeroed is converted", "a failed block that was not written reads as what was in it before",
+       ("poison", "a_failed_block_of_an_extent_is_the_loss_of_nobody_else"),
+       (OPS_DATA, "convert_part(change, raw, &whole, &good)?; return Ok(good);",
+        "let done = Run { flags: whole.flags & !format::EXTENT_UNWRITTEN, ..whole }; extent::set(change, raw, whole.file_block, &done)?; return Ok(good);"))
 
 # --- hostile images ---
 

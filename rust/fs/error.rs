@@ -12,7 +12,7 @@ use crate::media::Error as Media;
 /// The errno, without a word.
 pub(super) fn errno(e: Media) -> Error {
     match e {
-        Media::Poison { .. } => EIO,
+        Media::Poison { .. } | Media::LostFree { .. } => EIO,
         Media::Corrupt { .. } | Media::Damaged(_) => errno::EUCLEAN.into(),
         Media::NotPfnfs | Media::Version(_) | Media::Feature(_) | Media::WrongSize { .. } => EINVAL,
         Media::NoSpace | Media::NoInodes => ENOSPC,
@@ -37,7 +37,7 @@ impl Mounted {
             return EIO;
         }
         match e {
-            Media::Poison { at } if ratelimit::allows() => {
+            Media::Poison { at } | Media::LostFree { at } if ratelimit::allows() => {
                 pr_err!("{}: inode {}: memory at byte {:#x} cannot be read\n", self.name(), ino, at);
             }
             Media::Corrupt { at, why } if ratelimit::allows() => {

@@ -194,38 +194,21 @@ impl Mounted {
         want: &Want<'_>,
         out: &mut Populator<'_>,
     ) -> Result {
-        let fail = |e| self.fail(i.ino(), e);
         let window = &want.window;
         let huge = want.whole && hole.start <= window.start && hole.end >= window.end;
-        if huge && window.end.wrapping_sub(window.start) == u64::from(HUGE) {
-            let blocks = store.volume().reserve(0, HUGE, true).map_err(fail)?;
-            if blocks.count() == HUGE {
-                return self.give(i, store, live, window.start, blocks, want, out);
+        let huge = huge && window.end.wrapping_sub(window.start) == u64::from(HUGE);
+        let reserve = |live: &Live| {
+            if huge {
+                let blocks = store.volume().reserve(0, HUGE, true)?;
+                if blocks.count() == HUGE {
+                    return Ok((window.start, blocks));
+                }
             }
-        }
-        let near = self.near(live, want.at).map_err(fail)?;
-        let blocks = store.volume().reserve(near, 1, false).map_err(fail)?;
-        self.give(i, store, live, want.at, blocks, want, out)
-    }
-
-    /// Zeroes fresh blocks, gives them to the file at block `at`, and inserts them.
-    #[allow(clippy::too_many_arguments, reason = "one run of blocks, one fault, one file")]
-    fn give(
-        &self,
-        i: &Inode,
-        store: &Storing<'_>,
-        live: &mut Live,
-        at: u64,
-        blocks: super::Fresh<'_>,
-        want: &Want<'_>,
-        out: &mut Populator<'_>,
-    ) -> Result {
-        let fail = |e| self.fail(i.ino(), e);
-        let (block, len) = (blocks.first(), u64::from(blocks.count()));
-        blocks.zero(0, len.saturating_mul(BLOCK)).map_err(fail)?;
-        let blocks = blocks.written();
-        ops::attach(store.volume(), live, at, blocks, None, media_time(i.now())).map_err(fail)?.reply();
-        self.insert(i, Some(store), live, at, block, len, want, out)
+            Ok((want.at, store.volume().reserve(self.near(live, want.at)?, 1, false)?))
+        };
+        let filled = ops::attach_zeroes(store.volume(), live, media_time(i.now()), reserve);
+        let filled = filled.map_err(|e| self.fail(i.ino(), e))?.reply();
+        self.insert(i, Some(store), live, filled.file_block, filled.block, filled.len.into(), want, out)
     }
 
     /// Where blocks for file block `at` are best taken from: behind those of the block before. 0: anywhere.

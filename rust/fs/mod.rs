@@ -31,12 +31,8 @@ mod tidy;
 mod write;
 
 use crate::linux::vfs;
-use crate::meta::span::{self, Blocks};
 
 pub(crate) use self::mount::Pfnfs;
-
-/// Reserved blocks that nobody has seen.
-type Fresh<'v> = Blocks<'v, machine::Machine, span::Fresh>;
 
 /// The file system type, registered as long as this lives.
 pub(crate) type Registration = vfs::Registration<Pfnfs>;

@@ -74,6 +74,11 @@ pub(super) fn write(l: &Locked<'_>, store: &Storing<'_>, pos: u64, from: &mut Io
     Ok(done)
 }
 
+/// Whether memory failed that was nobody's yet: other blocks will do.
+fn again<T>(result: &media::Result<T>) -> bool {
+    matches!(result, Err(media::Error::LostFree { .. }))
+}
+
 /// What is at a position: blocks from there on.
 enum Place {
     Hole,
@@ -95,7 +100,7 @@ impl Write<'_> {
         })
     }
 
-    /// Writes as far as one kind of blocks goes. 0: look again, somebody else has filled the hole.
+    /// Writes as far as one kind of blocks goes. 0: look again, somebody else has filled the hole or fresh memory failed.
     fn step(&mut self, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
         let (place, len) = {
             let guard = inode::share(self.l);
@@ -134,11 +139,19 @@ impl Write<'_> {
         let mut copied = Err(EIO);
         let written = blocks.write_with(|first, _| {
             copied = self.fill(first, offset, n, pos, attempt.source());
-            // Whatever was copied stays; nothing at all is told apart below.
-            Ok(())
+            match copied {
+                Err(EIO) => Err(media::Error::Poison { at: first.wrapping_mul(BLOCK) }),
+                // Whatever was copied stays; nothing at all is told apart below.
+                _ => Ok(()),
+            }
         });
-        let (blocks, n) = (written.map_err(|e| self.fail(e))?, copied?);
-        let (blocks, _rest) = blocks.split(offset.wrapping_add(n as u64).div_ceil(BLOCK) as u32);
+        if again(&written) {
+            attempt.keep(0);
+            return Ok(0);
+        }
+        let n = copied?;
+        let (blocks, _rest) =
+            written.map_err(|e| self.fail(e))?.split(offset.wrapping_add(n as u64).div_ceil(BLOCK) as u32);
         let end = pos.wrapping_add(n as u64);
         let range = at..at.wrapping_add(blocks.count().into());
         let attached = {
@@ -152,6 +165,10 @@ impl Write<'_> {
             let size = (end > live.size()).then_some(end);
             ops::attach(self.store.volume(), live, at, blocks, size, media_time(self.l.now()))
         };
+        if again(&attached) {
+            attempt.keep(0);
+            return Ok(0);
+        }
         attached.map_err(|e| self.fail(e))?.reply();
         self.overwrote = false;
         map::filled(self.l, range);

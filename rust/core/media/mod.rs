@@ -33,6 +33,12 @@ pub enum Error {
         /// Byte position on the media.
         at: u64,
     },
+    /// The memory at this position failed while a block was being filled that nobody had yet: the loss of nobody. The block is kept
+    /// from everybody from now on, so another try takes another one.
+    LostFree {
+        /// Byte position on the media.
+        at: u64,
+    },
     /// What lies at this position cannot be right.
     Corrupt {
         /// Byte position on the media.

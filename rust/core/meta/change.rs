@@ -71,16 +71,16 @@ impl<'v, 's, M: Machine> Change<'v, 's, M> {
         Ok(block)
     }
 
-    /// Stores a part of a node that [`Change::node`] reserved.
+    /// Stores a part of a node that [`Change::node`] reserved. `LostFree` if its memory has failed.
     pub(in crate::meta) fn store_fresh(&mut self, at: u64, bytes: &[u8]) -> Result {
         self.unfenced.stored = true;
-        self.volume.store_fresh(at, bytes)
+        self.volume.spare(at, bytes.len() as u64, self.volume.store_fresh(at, bytes))
     }
 
-    /// Stores zeroes into blocks whose bytes nobody can see before this record.
+    /// Stores zeroes into blocks whose bytes nobody can see before this record. `LostFree` if their memory has failed.
     pub(in crate::meta) fn zero_fresh(&mut self, at: u64, len: u64) -> Result {
         self.unfenced.stored = true;
-        self.volume.zero_fresh(at, len)
+        self.volume.spare(at, len, self.volume.zero_fresh(at, len))
     }
 
     /// Frees a tree node.
@@ -104,5 +104,9 @@ impl<M: Machine> Pmem for Change<'_, '_, M> {
         self.volume.media().read_bytes(at, into)?;
         self.record.overlay(at, into);
         Ok(())
+    }
+
+    fn first_lost(&self, at: u64, len: u64) -> Option<u64> {
+        self.volume.media().first_lost(at, len)
     }
 }

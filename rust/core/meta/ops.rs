@@ -14,7 +14,7 @@ mod evict;
 mod free;
 mod namespace;
 
-pub use data::{attach, extend, preallocate, written};
+pub use data::{attach, attach_zeroes, extend, preallocate, written};
 pub use evict::evict;
 pub use free::{finish_truncate, punch, truncate};
 pub use namespace::{create, link, rename, rmdir, set_attr, tmpfile, unlink, New, Rename, SetAttr, What};
@@ -38,6 +38,14 @@ fn must_be_file(file: &Live) -> Result {
         Ok(())
     } else {
         Err(Error::Invalid("not a regular file"))
+    }
+}
+
+/// `None` if memory failed that was nobody's yet: the record can be made again, with other blocks.
+fn unless_lost_free<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(Error::LostFree { .. }) => Ok(None),
+        result => result.map(Some),
     }
 }
 

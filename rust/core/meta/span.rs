@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 
 use super::log::Volume;
 use super::machine::Machine;
-use crate::media::{Error, Result, BLOCK};
+use crate::media::{Error, Pmem, Result, BLOCK};
 
 /// Nobody can reach these blocks.
 #[derive(Debug)]
@@ -72,22 +72,30 @@ impl<'v, M: Machine, S> Blocks<'v, M, S> {
 impl<'v, M: Machine> Blocks<'v, M, Fresh> {
     /// Lets `write` store the blocks' contents with non-temporal stores, given first block and count, and fences, also if it
     /// fails: a late store must not meet the next owner. It has to fill all that will be visible; this trusts it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`; `LostFree` for its `Poison` if it is memory of these blocks that has failed.
     pub fn write_with(self, write: impl FnOnce(u64, u32) -> Result) -> Result<Blocks<'v, M, Written>> {
-        let result = write(self.block, self.count);
+        let at = self.block.wrapping_mul(BLOCK);
+        let len = u64::from(self.count).wrapping_mul(BLOCK);
+        let result = self.volume.spare(at, len, write(self.block, self.count));
         let written = self.written();
         result.map(|()| written)
     }
 
-    /// Stores bytes at an offset into the blocks.
+    /// Stores bytes at an offset into the blocks. `LostFree` if their memory has failed.
     pub fn store(&self, offset: u64, bytes: &[u8]) -> Result {
         self.stored.set(true);
-        self.volume.store_fresh(self.at(offset, bytes.len() as u64)?, bytes)
+        let at = self.at(offset, bytes.len() as u64)?;
+        self.volume.spare(at, bytes.len() as u64, self.volume.store_fresh(at, bytes))
     }
 
-    /// Stores zeroes at an offset into the blocks.
+    /// Stores zeroes at an offset into the blocks. `LostFree` if their memory has failed.
     pub fn zero(&self, offset: u64, len: u64) -> Result {
         self.stored.set(true);
-        self.volume.zero_fresh(self.at(offset, len)?, len)
+        let at = self.at(offset, len)?;
+        self.volume.spare(at, len, self.volume.zero_fresh(at, len))
     }
 
     /// Fences what was stored.
@@ -104,6 +112,18 @@ impl<'v, M: Machine> Blocks<'v, M, Fresh> {
             return Err(Error::Invalid("store outside the reserved blocks"));
         }
         Ok(self.block.wrapping_mul(BLOCK).wrapping_add(offset))
+    }
+}
+
+impl<M: Machine> Volume<M> {
+    /// The result of a store into blocks whose bytes nobody can see yet: if it is their memory that has failed, nothing is lost.
+    pub(in crate::meta) fn spare(&self, at: u64, len: u64, result: Result) -> Result {
+        match result {
+            Err(Error::Poison { .. }) => {
+                Err(self.media().first_lost(at, len).map_or(Error::Poison { at }, |at| Error::LostFree { at }))
+            }
+            result => result,
+        }
     }
 }
 

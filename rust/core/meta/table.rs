@@ -130,7 +130,11 @@ pub(in crate::meta) fn number<M: Machine>(volume: &Volume<M>, near: u64) -> Resu
         let chunks = volume.chunks();
         match volume.reserve_number(near) {
             Err(Error::NoInodes) if volume.reclaim().is_ok_and(|freed| freed > 0) => {}
-            Err(Error::NoInodes) => grow(volume, chunks)?,
+            Err(Error::NoInodes) => match grow(volume, chunks) {
+                // In other blocks then.
+                Err(Error::LostFree { .. }) => {}
+                grown => grown?,
+            },
             number => return number,
         }
     }

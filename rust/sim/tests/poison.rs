@@ -13,6 +13,7 @@ use common::model::Kind;
 use common::{options, Rng};
 use pfnfs_core::media::format;
 use pfnfs_core::media::{Error, Geometry, Pmem, BLOCK, LINE};
+use pfnfs_core::meta::extent::{self, Extent};
 use pfnfs_core::meta::inode::Live;
 use pfnfs_core::meta::{dir, mkfs, walk, Open, Volume};
 use pfnfs_sim::plain::Memory;
@@ -296,6 +297,103 @@ fn data_that_is_lost_is_all_that_is_lost() {
     }
     println!("{failed} operations and {lost} files met lost data");
     assert!(failed > 5 && lost > 20);
+}
+
+/// Free blocks fail while they are filled: whoever fills them takes others. Says how many failed, and how many operations did.
+fn lose_fresh(seed: u64) -> (u64, u64) {
+    let mut rng = Rng(seed);
+    let mut driver = Driver::mount(machine()).unwrap();
+    work(&mut driver, &mut rng, 40);
+    driver.machine.flaky.set(10);
+    let mut refused = 0;
+    for _ in 0..150 {
+        let op = driver.model.random(&mut rng, 60, true, 60);
+        let Err(error) = driver.apply(&op) else { continue };
+        if let Error::LostFree { .. } = error {
+            let retried =
+                matches!(op, Op::Write(..) | Op::MapStore(..) | Op::Punch(..) | Op::Truncate(..) | Op::Close(_));
+            assert!(!retried, "{op:?}: {error:?}");
+            assert!(!driver.volume.failed(error), "nothing is lost");
+            refused += 1;
+        } else {
+            assert!(harmless(error), "{op:?}: {error:?}");
+        }
+    }
+    driver.machine.flaky.set(0);
+    assert_eq!(readable(&driver, &BTreeSet::new()), driver.model.nodes.len(), "nothing is lost");
+    driver.check().unwrap();
+    driver.volume.close().unwrap();
+    (driver.machine.failed.get(), refused)
+}
+
+#[test]
+fn fresh_blocks_that_fail_are_replaced() {
+    let (mut failed, mut refused) = (0, 0);
+    for seed in 0..60 {
+        let (f, r) = lose_fresh(seed);
+        failed += f;
+        refused += r;
+    }
+    println!("{failed} blocks failed, {refused} operations");
+    // Blocks of data, and nodes of trees.
+    assert!(failed - refused > 100 && refused > 100);
+}
+
+/// A volume without a free block, on which a file has as many extents as the inode holds, preallocated. The file, and the blocks
+/// of its middle extent.
+fn full_volume() -> (Driver<&'static Lossy>, u64, u64) {
+    let mut driver = Driver::mount(machine()).unwrap();
+    let file = |driver: &mut Driver<_>, name: &str| {
+        driver.apply(&Op::Create(ROOT, name.into())).unwrap();
+        driver.model.entries(ROOT)[name.as_bytes()]
+    };
+    let (old, ino, rest) = (file(&mut driver, "old"), file(&mut driver, "file"), file(&mut driver, "rest"));
+    // What is preallocated does not have zeroes in it.
+    driver.apply(&Op::Write(old, 0, vec![0xee; 700 * BLOCK as usize])).unwrap();
+    driver.apply(&Op::Truncate(old, 0)).unwrap();
+    for extent in 0..format::INLINE_EXTENTS as u64 {
+        driver.apply(&Op::Preallocate(ino, extent * 20, 10)).unwrap();
+    }
+    driver.apply(&Op::Extend(ino, 200 * BLOCK)).unwrap();
+    let full = (0..).map(|at| driver.apply(&Op::Write(rest, at * BLOCK, vec![1; BLOCK as usize]))).find(Result::is_err);
+    assert_eq!((full, driver.volume.space().free), (Some(Err(Error::NoSpace)), 0));
+    let Ok(Extent::Data { block, len: 10, unwritten: true, .. }) =
+        extent::find(&driver.volume, &driver.lives[&ino], 40)
+    else {
+        panic!("no extent of ten blocks")
+    };
+    (driver, ino, block)
+}
+
+#[test]
+fn a_failed_block_of_an_extent_is_the_loss_of_nobody_else() {
+    // Which blocks fail, and which one is written. Without a node nothing can be in two extents that was in one.
+    for (lost, written) in [(vec![], 5), (vec![0], 5), (vec![2, 8], 5), (vec![5], 5), (vec![9], 0)] {
+        for map in [false, true] {
+            let (mut driver, ino, block) = full_volume();
+            lost.iter().for_each(|n| driver.machine.lose(block + n));
+            let at = (40 + written) * BLOCK;
+            let op = if map { Op::MapStore(ino, at, vec![3; 8]) } else { Op::Write(ino, at, vec![3; 8]) };
+            let result = driver.apply(&op);
+            match result {
+                Ok(()) => assert!(lost.is_empty(), "{op:?}"),
+                Err(Error::Poison { at }) => {
+                    assert!(at / BLOCK == block + written && lost.contains(&written), "{op:?}")
+                }
+                other => {
+                    assert!(other == Err(Error::NoSpace) && !lost.contains(&written), "{lost:?} {op:?}: {other:?}")
+                }
+            }
+            // The rest of the volume goes on, and so does the file where there is a node again.
+            driver.apply(&Op::Chmod(ROOT, 0o700)).unwrap();
+            driver.apply(&Op::Unlink(ROOT, b"rest".to_vec())).unwrap();
+            if !lost.contains(&written) {
+                driver.apply(&op).unwrap();
+            }
+            driver.compare();
+            driver.check().unwrap();
+        }
+    }
 }
 
 /// Mounts with these lines lost, unknown before. What became of it, and what it says is damaged.

@@ -10,7 +10,7 @@
 use core::ops::Range;
 
 use crate::media::format::{self, Inode, Time};
-use crate::media::{Error, Result, BLOCK};
+use crate::media::{Error, Pmem, Result, BLOCK};
 use crate::meta::change::Change;
 use crate::meta::extent::{self, Run, FILE_BLOCKS};
 use crate::meta::inode::{self, Live, SIZE_MAX};
@@ -83,6 +83,40 @@ pub fn attach<'v, M: Machine>(
     fill(change, file, run, size, now)
 }
 
+/// Where fresh blocks came to lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// First block of the file.
+    pub file_block: u64,
+    /// First block of the device.
+    pub block: u64,
+    /// Blocks.
+    pub len: u32,
+}
+
+/// Fills a hole with zeroed blocks: those that `reserve` returns, at the file block that it names. It is called again if memory
+/// of them fails before they are the file's.
+///
+/// # Errors
+///
+/// As of [`attach`], and those of `reserve`.
+pub fn attach_zeroes<'v, M: Machine>(
+    volume: &'v Volume<M>,
+    file: &mut Live,
+    now: Time,
+    mut reserve: impl FnMut(&Live) -> Result<(u64, Blocks<'v, M, Fresh>)>,
+) -> Result<Durable<Filled>> {
+    loop {
+        let (file_block, blocks) = reserve(file)?;
+        let filled = Filled { file_block, block: blocks.first(), len: blocks.count() };
+        let zeroed = blocks.zero(0, u64::from(filled.len).saturating_mul(BLOCK));
+        let done = zeroed.and_then(|()| attach(volume, file, file_block, blocks.written(), None, now));
+        if let Some(durable) = super::unless_lost_free(done)? {
+            return Ok(durable.map(|()| filled));
+        }
+    }
+}
+
 /// Fills a hole from `file_block` on with blocks that read as zeroes until [`written`].
 ///
 /// # Errors
@@ -122,7 +156,8 @@ fn finish<M: Machine>(mut change: Change<'_, '_, M>, file: &mut Live, mut raw: I
 ///
 /// # Errors
 ///
-/// `TooBig`, `IsDir`; never `NoSpace`.
+/// `TooBig`, `IsDir`; `NoSpace` only on a full volume, and if other memory of the extent has failed: what cannot be zeroed stays
+/// unwritten, which takes an extent more.
 pub fn written<M: Machine>(
     volume: &Volume<M>,
     file: &mut Live,
@@ -153,18 +188,22 @@ fn written_range<M: Machine>(
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         let mut raw = file.next();
-        if full {
-            let whole = convert_whole(&mut change, &mut raw, file_block, to)?;
-            all = all.start.min(whole.file_block)..all.end.max(whole.end());
-            to = whole.file_block.max(file_block);
+        let step = if full {
+            convert_whole(&mut change, &mut raw, file_block, to).map(|whole| {
+                all = all.start.min(whole.file_block)..all.end.max(whole.end());
+                whole.file_block.max(file_block)
+            })
         } else {
-            match convert(&mut change, &mut raw, file_block, to) {
-                Err(Error::NoSpace) => {
-                    full = true;
-                    continue;
-                }
-                rest => to = rest?,
+            convert(&mut change, &mut raw, file_block, to)
+        };
+        match step {
+            Err(Error::NoSpace) if !full => {
+                full = true;
+                continue;
             }
+            // A node in another block, or less of the extent.
+            Err(Error::LostFree { .. }) => continue,
+            rest => to = rest?,
         }
         full = false;
         if to <= file_block {
@@ -206,15 +245,20 @@ fn convert_part<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, who
 }
 
 /// Converts all of the last unwritten extent in the range, in its place, which takes no node of the tree. What of it is outside
-/// the range becomes zeroes. Returns the extent.
+/// the range becomes zeroes, where memory has not failed: what lies beyond such a block stays unwritten. Returns what was converted.
 #[inline(never)]
 fn convert_whole<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, from: u64, to: u64) -> Result<Run> {
     let mut end = to;
     while let Some(whole) = extent::last_within(change, change.geometry(), raw, from, end)? {
         let part = whole.part(from, to);
         if whole.unwritten() {
-            for rest in [whole.part(0, part.file_block), whole.part(part.end(), whole.end())] {
+            let good = good_around(change, &whole, &part);
+            for rest in [good.part(0, part.file_block), good.part(part.end(), good.end())] {
                 change.zero_fresh(rest.block.saturating_mul(BLOCK), u64::from(rest.len).saturating_mul(BLOCK))?;
+            }
+            if good != whole {
+                convert_part(change, raw, &whole, &good)?;
+                return Ok(good);
             }
             let done = Run { flags: whole.flags & !format::EXTENT_UNWRITTEN, ..whole };
             extent::set(change, raw, whole.file_block, &done)?;
@@ -223,6 +267,22 @@ fn convert_whole<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, fr
         end = part.file_block;
     }
     Err(Error::Invalid("no unwritten extent"))
+}
+
+/// What of an extent lies around a part of it without memory that is known to have failed. The part itself is not asked: its
+/// bytes are in place.
+fn good_around<M: Machine>(change: &Change<'_, '_, M>, whole: &Run, part: &Run) -> Run {
+    let lost = |run: &Run| {
+        let (at, len) = (run.block.saturating_mul(BLOCK), u64::from(run.len).saturating_mul(BLOCK));
+        let lost = if len > 0 { change.first_lost(at, len) } else { None };
+        lost.map(|lost| run.file_block.saturating_add((lost / BLOCK).saturating_sub(run.block)))
+    };
+    let mut from = whole.file_block;
+    while let Some(bad) = lost(&whole.part(from, part.file_block)) {
+        from = bad.saturating_add(1);
+    }
+    let to = lost(&whole.part(part.end(), whole.end())).unwrap_or(whole.end());
+    whole.part(from, to)
 }
 
 /// Makes a file larger. Every byte between the old and the new end that lies in a written block is in place and fenced: zero, or

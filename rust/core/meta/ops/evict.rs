@@ -57,7 +57,7 @@ fn empty<M: Machine>(volume: &Volume<M>, live: &mut Live) -> Result {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         let mut raw = live.next();
-        let left = cut(&mut change, &mut raw, 0, FILE_BLOCKS)?;
+        let Some(left) = super::unless_lost_free(cut(&mut change, &mut raw, 0, FILE_BLOCKS))? else { continue };
         inode::stage(&mut change, live, &mut raw)?;
         let _durable = change.commit(())?;
         live.accept(&raw);

@@ -78,7 +78,8 @@ fn shrink<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Optio
         if let Some(now) = now {
             super::touch(&mut raw, now);
         }
-        let left = cut(&mut change, &mut raw, blocks_of(size), FILE_BLOCKS)?;
+        let cut = cut(&mut change, &mut raw, blocks_of(size), FILE_BLOCKS);
+        let Some(left) = super::unless_lost_free(cut)? else { continue };
         // An unlinked file is an orphan already, and stays one.
         if raw.orphan != format::ORPHAN_UNLINKED {
             raw.orphan = if left { format::ORPHAN_TRUNCATING } else { format::ORPHAN_NONE };
@@ -111,7 +112,8 @@ pub fn punch<M: Machine>(volume: &Volume<M>, file: &mut Live, blocks: Range<u64>
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         let mut raw = file.next();
-        let left = cut(&mut change, &mut raw, blocks.start, blocks.end)?;
+        let cut = cut(&mut change, &mut raw, blocks.start, blocks.end);
+        let Some(left) = super::unless_lost_free(cut)? else { continue };
         super::touch(&mut raw, now);
         inode::stage(&mut change, file, &mut raw)?;
         let durable = change.commit(())?;

@@ -116,9 +116,13 @@ impl<M: Machine + Clone> Driver<M> {
             machine.store_nt(start + offset, &bytes[..n as usize])?;
             let used = offset + n;
             machine.zero_nt(start + used, if end < size { used.wrapping_neg() % BLOCK } else { 0 })
-        })?;
+        });
         let size = (end > size).then_some(end);
-        ops::attach(&self.volume, live, at, blocks, size, time(now)).map(drop)?;
+        match blocks.and_then(|blocks| ops::attach(&self.volume, live, at, blocks, size, time(now)).map(drop)) {
+            // Other blocks will do.
+            Err(Error::LostFree { .. }) => return Ok(0),
+            done => done?,
+        }
         self.wrote(live.ino(), pos, &bytes[..n as usize], now);
         Ok(n as usize)
     }
@@ -224,12 +228,10 @@ impl<M: Machine + Clone> Driver<M> {
                 block
             }
             Extent::Hole { .. } => {
-                let blocks = self.volume.reserve(self.near(live, at)?, 1, false)?;
-                let block = blocks.first();
-                blocks.zero(0, BLOCK)?;
-                ops::attach(&self.volume, live, at, blocks.written(), None, time(now)).map(drop)?;
+                let reserve = |live: &Live| Ok((at, self.volume.reserve(self.near(live, at)?, 1, false)?));
+                let filled = ops::attach_zeroes(&self.volume, live, time(now), reserve)?.reply();
                 self.settle(|model| Self::touched(model, ino, now));
-                block
+                filled.block
             }
         };
         if self.mapped.insert((ino, at)) && at == live.size() / BLOCK {

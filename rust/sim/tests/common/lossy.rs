@@ -3,14 +3,17 @@
 //! A machine that forgets nothing but for lines that are lost: whoever loads from one gets `Poison`.
 //!
 //! Some of them are known to be lost, as those in the kernel's record: nothing is stored there. Others show only when they are
-//! read. Their contents are kept, as when a line is repaired.
+//! read. Their contents are kept, as when a line is repaired. A machine that is [`Lossy::flaky`] loses free blocks at the moment
+//! when they are filled.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, Result, LINE};
+use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, Result, BLOCK, LINE};
 use pfnfs_core::meta::machine::*;
 use pfnfs_sim::plain::{Memory, Plain};
+
+use super::Rng;
 
 pub struct Lossy {
     pub plain: Plain,
@@ -18,13 +21,52 @@ pub struct Lossy {
     pub lost: RefCell<BTreeSet<u64>>,
     /// Whether they are known to be lost.
     pub known: Cell<bool>,
+    /// One of so many stores into a block that is free on the media finds that its memory fails just then; 0: none.
+    pub flaky: Cell<u64>,
+    /// Blocks that failed so.
+    pub failed: Cell<u64>,
+    rng: RefCell<Rng>,
+    geometry: Geometry,
 }
 
 impl Lossy {
     /// For the life of the test.
     pub fn new(memory: Memory, geometry: &Geometry) -> &'static Self {
         let plain = Plain::new(memory, geometry);
-        Box::leak(Box::new(Self { plain, lost: RefCell::default(), known: Cell::new(true) }))
+        Box::leak(Box::new(Self {
+            plain,
+            lost: RefCell::default(),
+            known: Cell::new(true),
+            flaky: Cell::new(0),
+            failed: Cell::new(0),
+            rng: RefCell::new(Rng(1)),
+            geometry: *geometry,
+        }))
+    }
+
+    /// Loses a block, all of it.
+    pub fn lose(&self, block: u64) {
+        self.lost.borrow_mut().extend(block * (BLOCK / LINE)..(block + 1) * (BLOCK / LINE));
+    }
+
+    fn is_free(&self, block: u64) -> bool {
+        let (group, bit) = self.geometry.bit(block);
+        let mut byte = [0];
+        (&self.plain).read_bytes(self.geometry.bitmap_at(group) + u64::from(bit / 8), &mut byte).unwrap();
+        self.geometry.data().contains(&block) && byte[0] & 1 << (bit % 8) == 0
+    }
+
+    /// A store past the cache, as all into blocks that are free.
+    fn fill(&self, at: u64, len: u64) -> Result {
+        let flaky = self.flaky.get();
+        if flaky > 0 && len > 0 && self.rng.borrow_mut().below(flaky) == 0 {
+            let block = (at + self.rng.borrow_mut().below(len)) / BLOCK;
+            if self.is_free(block) {
+                self.lose(block);
+                self.failed.set(self.failed.get() + 1);
+            }
+        }
+        self.change(at, len)
     }
 
     /// The first line of a range that is lost.
@@ -73,7 +115,7 @@ impl PmemMut for &Lossy {
     }
 
     fn store_nt(&self, at: u64, bytes: &[u8]) -> Result {
-        self.change(at, bytes.len() as u64)?;
+        self.fill(at, bytes.len() as u64)?;
         (&self.plain).store_nt(at, bytes)
     }
 
@@ -83,7 +125,7 @@ impl PmemMut for &Lossy {
     }
 
     fn zero_nt(&self, at: u64, len: u64) -> Result {
-        self.change(at, len)?;
+        self.fill(at, len)?;
         (&self.plain).zero_nt(at, len)
     }
 
