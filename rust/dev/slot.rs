@@ -135,8 +135,7 @@ impl Slot {
 impl Failure for Slot {
     fn memory_failure(&self, pages: Range<u64>, flags: i32) -> Result {
         pr_err!("pfnfs{}: memory failure of pages {}..{}\n", self.id, pages.start, pages.end);
-        let marked = self.poison.add(pages.clone());
-        self.poison.settle();
+        let marked = self.poison.fail(pages.clone());
         if let Some(holder) = self.holder() {
             holder.memory_failure(pages, flags)?;
         }

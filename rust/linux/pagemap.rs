@@ -101,6 +101,7 @@ impl<H: Failure> Pagemap<H> {
             let region = unsafe {
                 Region::new(base, range.end.wrapping_sub(range.start), range.start / PAGE, caches_are_durable, poison)
             };
+            region.find_unmapped()?;
             Ok(Arc::new(region, GFP_KERNEL)?)
         });
         match mapped {

@@ -119,6 +119,12 @@ impl Region {
         Self { base, len, first_pfn, caches_are_durable, poison, state: Atomic::new(LIVE), writer: Atomic::new(0) }
     }
 
+    /// Records the pages that a failure has taken out of the kernel's direct mapping before it was ours: who had the memory then
+    /// need not have put them back.
+    pub(in crate::linux) fn find_unmapped(&self) -> Result {
+        self.poison.add_unmapped(self.first_pfn, self.len / PAGE)
+    }
+
     /// Size in bytes, a multiple of 2 MiB.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -134,10 +140,11 @@ impl Region {
         let _ = self.state.cmpxchg(LIVE, DEAD, kernel::sync::atomic::Full);
     }
 
-    /// Refuses everything and waits until nobody is inside. Sleeps.
+    /// Refuses everything and waits until nobody is inside; then the kernel's direct mapping has no holes any more. Sleeps.
     pub(in crate::linux) fn revoke(&self) {
         self.state.store(GONE, Release);
         self.poison.settle();
+        self.poison.put_all_back(self.first_pfn);
     }
 
     fn short(&self) -> Result<Short> {

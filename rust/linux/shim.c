@@ -17,6 +17,7 @@
 #include <linux/uaccess.h>
 #include <asm/asm.h>
 #include <asm/barrier.h>
+#include <asm/pgtable.h>
 
 #include "shim.h"
 
@@ -87,9 +88,39 @@ struct resource *pfnfs_namespace_resource(struct nd_namespace_common *ndns)
 	return &to_nd_namespace_io(&ndns->dev)->res;
 }
 
-bool pfnfs_test_clear_hwpoison(unsigned long pfn)
+void pfnfs_mark_hwpoison(unsigned long pfn, bool failed)
 {
-	return TestClearPageHWPoison(pfn_to_page(pfn));
+	struct page *page = pfn_to_page(pfn);
+
+	if (PageHWPoison(page) == failed)
+		return;
+	if (failed)
+		SetPageHWPoison(page);
+	else
+		ClearPageHWPoison(page);
+}
+
+void pfnfs_clear_hwpoison(unsigned long pfn, unsigned long nr)
+{
+	struct page *page = pfn_to_page(pfn), *end = page + nr;
+
+	for (; page < end; page++)
+		if (unlikely(PageHWPoison(page)))
+			ClearPageHWPoison(page);
+}
+
+/* The first of these page frames that set_mce_nospec() has taken out of the direct mapping; @end if there is none. */
+unsigned long pfnfs_first_unmapped(unsigned long pfn, unsigned long end)
+{
+	while (pfn < end) {
+		unsigned int level = PG_LEVEL_4K;
+		pte_t *pte = lookup_address((unsigned long)pfn_to_kaddr(pfn), &level);
+
+		if (!pte || !(pte_flags(*pte) & _PAGE_PRESENT))
+			return pfn;
+		pfn = ALIGN(pfn + 1, page_level_size(level) >> PAGE_SHIFT);
+	}
+	return end;
 }
 
 int pfnfs_dev_to_node(struct device *dev)

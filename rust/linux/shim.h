@@ -38,7 +38,9 @@ struct device;
 struct resource *pfnfs_namespace_resource(struct nd_namespace_common *ndns);
 int pfnfs_dev_to_node(struct device *dev);
 int pfnfs_pxm_to_node(int domain);
-bool pfnfs_test_clear_hwpoison(unsigned long pfn);
+void pfnfs_mark_hwpoison(unsigned long pfn, bool failed);
+void pfnfs_clear_hwpoison(unsigned long pfn, unsigned long nr);
+unsigned long pfnfs_first_unmapped(unsigned long pfn, unsigned long end);
 
 /* --- vfs --- */
 struct delayed_call;

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M load=no append=memmap=64M!512M needs=libnvdimm
+# guest: size=64M load=no append=memmap=64M!512M needs=libnvdimm monitor=yes
 # Memory that fails: the page is refused from then on, its neighbours are not; a whole page that is written over is
-# repaired where the platform can do it (legacy memory: says it can; QEMU's NVDIMM: cannot).
+# repaired where the platform can do it (legacy memory: says it can; QEMU's NVDIMM: cannot). A device that is bound anew, by
+# whomever, has no holes where its pages failed.
 . ./device-lib.sh
-plan 30
+plan 35
 
 K=4096
 check "loads" modprobe pfnfs
@@ -19,7 +20,7 @@ seq 1 300000 | head -c 1048576 >/tmp/data
 
 page() { dd if="$1" bs=$K skip="$2" count="${3:-1}" 2>/dev/null; }       # page NODE FIRST [COUNT]
 fail() { # fail NAMESPACE PAGE
-	echo $(($(cat "/sys/bus/nd/devices/$1/resource") + $2 * K)) >/sys/devices/system/memory/hard_offline_page
+	fails_at $(($(cat "/sys/bus/nd/devices/$1/resource") + $2 * K))
 }
 
 for ns in $legacy $dimm; do
@@ -52,6 +53,12 @@ is "and the page stays failed" 0 "$(page "$node" 100 | wc -c)"
 is "the rest of a large write is not touched" "$(page /tmp/data 99 | md5sum)" \
 	"$(dd if=/tmp/data of="$node" bs=1M count=1 conv=notrunc 2>/dev/null; page "$node" 99 | md5sum)"
 check "the device may go with failed pages" unbind pfnfs "$dimm"
+check "a page fails once more" fail "$legacy" 100
+check "unloads" rmmod pfnfs
+check "loads again" modprobe pfnfs
+node=/dev/$(name_of "$legacy")
+check "nobody knows of the page any more: it can be stored to" dd if=/tmp/data of="$node" bs=64k conv=notrunc
+is "and read" "$(md5sum </tmp/data)" "$(head -c 1048576 "$node" | md5sum)"
 check "unloads" rmmod pfnfs
 refuses "and leaves nothing" grep -q pfnfs /proc/iomem
 done_testing

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: size=64M smp=1 load=no append=memmap=64M!512M needs=libnvdimm
+# guest: size=64M smp=1 load=no append=memmap=64M!512M needs=libnvdimm monitor=yes
 # Memory that fails under a mounted file system. In a file: EIO for those bytes alone, until the whole page is written anew,
 # which repairs it where the platform can (legacy memory: can; QEMU's NVDIMM: cannot). In metadata: the file system says so
 # and changes nothing any more. What was there before stays readable.
@@ -19,7 +19,7 @@ done
 seq 1 300000 | head -c 1048576 >/tmp/data
 page() { dd if="${2-/mnt/file}" bs=$K skip="$1" count=1 2>/dev/null | md5sum; }      # page NUMBER [FILE]
 # lose PAGE: memory of $node fails
-lose() { echo $(($(cat "/sys/bus/nd/devices/$ns/resource") + $1 * K)) >/sys/devices/system/memory/hard_offline_page; }
+lose() { fails_at $(($(cat "/sys/bus/nd/devices/$ns/resource") + $1 * K)); }
 block() { dump.pfnfs "$node" extents "$1" | sed -n "s/^file $2 +.* device \([0-9]*\).*/\1/p"; }  # block /FILE FIRST
 # The first byte of the log and the length of half a lane. One CPU uses one lane.
 log() { dump.pfnfs --no-replay "$node" | sed -n 's/^log .* of 2 x \([0-9]*\) bytes from byte \(0x[0-9a-f]*\)$/\2 \1/p'; }

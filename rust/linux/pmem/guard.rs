@@ -7,7 +7,6 @@
 use core::ops::Deref;
 
 use kernel::{
-    error::to_result,
     iov::{IovIterDest, IovIterSource},
     prelude::*,
 };
@@ -101,7 +100,7 @@ impl StoreGuard<'_> {
 
     /// Fills a failed device page, which the platform has given good memory, and takes it out of the record when that is
     /// durable: nobody sees what was in it before. `EINVAL` unless it is exactly one page, `ENOMEM` if the record cannot be
-    /// changed.
+    /// changed, `EIO` if memory fails meanwhile. Sleeps, for up to a second if it failed just now.
     pub(crate) fn refill(&self, page: u64, bytes: &[u8]) -> Result {
         if bytes.len() as u64 != PAGE {
             return Err(EINVAL);
@@ -109,16 +108,16 @@ impl StoreGuard<'_> {
         let pages = page..page.saturating_add(1);
         let pfn = self.frames(pages.clone())?.pfn();
         let dst = self.at(page.saturating_mul(PAGE), bytes.len())?;
-        // SAFETY: the guard keeps the page structures and the mapping, in which the kernel has no entry for a page that is
-        // marked as failed; the second call takes that back. `dst` is the page's address there.
+        let poison = &self.guard.region.poison;
+        let seen = poison.repair()?;
+        poison.put_back(pfn)?;
+        // SAFETY: the guard keeps the page structures and the mapping, in which the page is again. `dst` is its address there.
         unsafe {
-            if bindings::pfnfs_test_clear_hwpoison(pfn as usize) {
-                to_result(bindings::clear_mce_nospec(pfn as usize))?;
-            }
+            bindings::pfnfs_mark_hwpoison(pfn as usize, false);
             bindings::__memcpy_flushcache(dst.cast(), bytes.as_ptr().cast(), bytes.len());
         }
         self.fence();
-        self.guard.region.poison.remove(pages)
+        poison.remove(pages, seen)
     }
 }
 
