@@ -12,7 +12,8 @@ use crate::linux::mm::Mapping;
 /// Page frames `pfns` have failed: signals and unmaps those who map them through `mapping`. `flags` are the kernel's
 /// `MF_*`. The record behind [`super::Media::is_poisoned`] must have them already: it is what keeps them from being mapped again.
 ///
-/// The kernel's function signals, but unmaps only if it has found somebody to signal, so we unmap as well. May sleep.
+/// The kernel's function signals, but unmaps only if it has found somebody to signal, so we unmap as well. Of a huge entry it marks
+/// the first page as failed, whichever it was, so the marks are put right. May sleep.
 pub(crate) fn fail(mapping: &Mapping, pfns: &Range<u64>, flags: i32) -> Result {
     if mapping.is_empty() {
         return Ok(());
@@ -35,6 +36,7 @@ pub(crate) fn fail(mapping: &Mapping, pfns: &Range<u64>, flags: i32) -> Result {
         let pages = at(start)..at(end);
         outcome = outcome.and(write.kill_procs(pages.clone(), flags));
         write.unmap(pages);
+        write.mark_failed(frame, |pfn| pfns.contains(&pfn) || site.media.is_poisoned(pfn..pfn.saturating_add(1)));
     }
     outcome
 }

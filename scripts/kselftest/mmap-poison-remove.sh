@@ -1,17 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: alone=yes needs=libnvdimm
+# guest: alone=yes needs=libnvdimm monitor=yes
 # Pages fail under a mapping while their device goes.
 . ./mmap-lib.sh
 plan 7
 fresh
 
-offline() { echo $(($1 * 4096)) >/sys/devices/system/memory/hard_offline_page; }
-
 mapper open /mnt/g rwc alloc 0 4M map 4M 0 shared rw ignore put 0 4M 5 ignore put 4k 4k 5 sleep 2000 &
 sleep 1
 grep "^$(stat -c %i /mnt/g) " $DEBUG/entries | cut -d' ' -f3 | head -n 20 >/tmp/frames
-(while read -r at; do offline "$at"; done </tmp/frames) 2>/dev/null &
+(while read -r at; do fails_at $((at * 4096)); done </tmp/frames) 2>/dev/null &
 check "the device goes while pages fail" sh -c 'echo namespace0.0 >/sys/bus/nd/drivers/pfnfs/unbind'
 wait
 refuses "there is nothing to read any more" cat /mnt/g

@@ -60,6 +60,18 @@ pub(super) fn associate(mapping: &Mapping, index: u64, frame: Frame) -> Result {
     Ok(())
 }
 
+/// Sets or clears the kernel's mark of failed memory. `pfn` is one that an entry holds.
+pub(super) fn mark_failed(pfn: u64, failed: bool) {
+    // SAFETY: A frame that an entry holds has a page.
+    unsafe { bindings::pfnfs_mark_hwpoison(pfn as usize, failed) };
+}
+
+/// Takes the kernel's mark of failed memory from the pages of a frame that an entry is to hold.
+pub(super) fn clear_failed(frame: Frame) {
+    // SAFETY: Only called for a frame that `associate` has just made a folio of.
+    unsafe { bindings::pfnfs_clear_hwpoison(frame.pfn as usize, frame.order.pages() as usize) };
+}
+
 /// Undoes [`associate`] for frames that are not in any page table.
 pub(super) fn reset(frame: Frame) {
     // SAFETY: Only called for a frame that `associate` has just made a folio of.

@@ -197,14 +197,22 @@ impl MapWrite<'_> {
         };
     }
 
-    /// Marks `pages` as poisoned and signals those who map them, as `flags` (`MF_*`) of the memory failure say.
-    /// C locks entries meanwhile: no fault of ours may see that, hence the write lock.
+    /// Signals those who map `pages`, as `flags` (`MF_*`) of the memory failure say. C locks entries meanwhile: no fault of ours
+    /// may see that, hence the write lock. It also marks the first page of each entry as failed: see [`Self::mark_failed`].
     pub(crate) fn kill_procs(&self, pages: Range<u64>, flags: i32) -> Result {
         let count = pages.end.saturating_sub(pages.start);
         // SAFETY: A live mapping of a DAX inode.
         to_result(unsafe {
             bindings::mf_dax_kill_procs(self.mapping.as_raw(), pages.start as c_ulong, count as c_ulong, flags)
         })
+    }
+
+    /// Puts the kernel's mark of failed memory on those page frames of an entry for which `failed` holds, and takes it from all
+    /// others: the kernel refuses to copy from a page that has it. `frame` is in the mapping.
+    pub(crate) fn mark_failed(&self, frame: Frame, failed: impl Fn(u64) -> bool) {
+        for pfn in frame.pfns() {
+            folio::mark_failed(pfn, failed(pfn));
+        }
     }
 }
 
@@ -273,6 +281,8 @@ impl Populate<'_> {
         }
         let frame = Frame { pfn: frames.pfn(), order };
         folio::associate(self.mapping, index, frame)?;
+        // Whatever became of its last owner: what we do not know to have failed is good.
+        folio::clear_failed(frame);
         let stored = Cursor::with(self.mapping, index, order, |c| {
             c.store(Entry::Empty, Entry::Pfn(frame));
         });
