@@ -31,6 +31,10 @@ impl Operations for Handles {
 
     fn parent(dir: &Inode) -> Result<ARef<Inode>> {
         let parent = inode::share(dir).get()?.parent();
-        inode::get(dir.sb(), parent, None)
+        match inode::get(dir.sb(), parent, None) {
+            // Both were removed meanwhile.
+            Err(ENOENT) => Err(ESTALE.into()),
+            other => other,
+        }
     }
 }

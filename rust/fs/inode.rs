@@ -14,7 +14,8 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
 use super::error::errno;
-use super::gate::Gate;
+use super::gate::{Gate, Storing};
+use super::machine::Machine;
 use super::mount::{Mounted, Pfnfs};
 use super::{attr, dir, file, map, namei, tidy};
 use crate::dax;
@@ -22,10 +23,11 @@ use crate::linux::rwsem::{new_rwsem, ReadGuard, RwSem, WriteGuard};
 use crate::linux::vfs::attr::Moved;
 use crate::linux::vfs::inode::{Attr, Cached, Cleared, Evicting, Kind, NewInode, Time};
 use crate::linux::vfs::sb::Super;
-use crate::linux::vfs::spare::Spare;
+use crate::linux::vfs::spare::Filled;
 use crate::linux::warn::warn;
 use crate::linux::{nofs, vfs};
 use crate::media::format;
+use crate::meta::alloc::Number;
 use crate::meta::inode::{self, Live, Orphan};
 use crate::meta::ops;
 
@@ -166,8 +168,8 @@ fn attributes(live: &Live) -> Attr {
     }
 }
 
-/// Makes a live inode of a new one and what the core knows of it.
-fn fill(new: NewInode<Pfnfs>, live: Live) -> ARef<Inode> {
+/// Fills a new inode with what the core knows of it.
+pub(super) fn fill(new: NewInode<Pfnfs>, live: Live) -> Filled<Pfnfs> {
     let kind = match live.mode() & inode::S_IFMT {
         inode::S_IFDIR => Kind::Directory(namei::TABLE, dir::TABLE),
         inode::S_IFREG => Kind::Regular(attr::TABLE, file::TABLE, map::table()),
@@ -183,23 +185,25 @@ fn fill(new: NewInode<Pfnfs>, live: Live) -> ARef<Inode> {
 /// nobody who uses it.
 pub(super) fn get(sb: &Super<Pfnfs>, ino: u64, generation: Option<u32>) -> Result<ARef<Inode>> {
     let mounted = sb.data();
-    match sb.iget(ino)? {
-        Cached::Live(i) if i.is_bad() => Err(EIO),
-        Cached::Live(i) if generation.is_some_and(|g| g != i.generation()) => Err(ENOENT),
-        Cached::Live(i) => Ok(i),
-        Cached::New(new) => {
-            let mut live = mounted.gate().find(ino, generation).map_err(|e| mounted.fail(ino, e))?;
-            // An interrupted truncation is finished before anybody sees the file.
-            if live.orphan() == Orphan::Truncating {
-                // Where nothing may be stored its size is right already, and what is beyond is not seen.
-                if let Ok(store) = Gate::try_storing(sb) {
-                    let done = ops::finish_truncate(store.volume(), &mut live);
-                    done.map_err(|e| mounted.fail(ino, e))?.reply();
-                }
-            }
-            Ok(fill(new, live))
+    let new = loop {
+        match sb.iget(ino)? {
+            // Somebody failed to read it, and it is out of the hash: what he met is not our error, which may be another.
+            Cached::Live(i) if i.is_bad() => {}
+            Cached::Live(i) if generation.is_some_and(|g| g != i.generation()) => return Err(ENOENT),
+            Cached::Live(i) => return Ok(i),
+            Cached::New(new) => break new,
+        }
+    };
+    let mut live = mounted.gate().find(ino, generation).map_err(|e| mounted.fail(ino, e))?;
+    // An interrupted truncation is finished before anybody sees the file.
+    if live.orphan() == Orphan::Truncating {
+        // Where nothing may be stored its size is right already, and what is beyond is not seen.
+        if let Ok(store) = Gate::try_storing(sb) {
+            let done = ops::finish_truncate(store.volume(), &mut live);
+            done.map_err(|e| mounted.fail(ino, e))?.reply();
         }
     }
+    Ok(fill(new, live).unlock())
 }
 
 /// Finishes the interrupted truncation of an inode, which somebody may have in memory if the file system could not be written.
@@ -215,13 +219,18 @@ pub(super) fn finish(sb: &Super<Pfnfs>, ino: u64) -> Result {
     Ok(())
 }
 
-/// The inode that an operation of the core has just made. It was allocated before: the file exists, and nothing can fail any more.
-pub(super) fn made(spare: Spare<Pfnfs>, live: Live) -> ARef<Inode> {
-    match spare.insert(live.ino()) {
-        Cached::New(new) => fill(new, live),
-        // Found by a file handle meanwhile.
-        Cached::Live(i) => i,
-    }
+/// The inode of a file that is going to be made, and its number. Who comes with a file handle for that number waits until it is
+/// made, or given up, so that nobody reads the slot meanwhile. No `meta` lock is held: what had the number before is waited for.
+pub(super) fn reserve<'a>(
+    sb: &'a Super<Pfnfs>,
+    store: &Storing<'a>,
+    near: u64,
+) -> Result<(NewInode<Pfnfs>, Number<'a, Machine>)> {
+    let mounted = sb.data();
+    let spare = sb.spare()?;
+    let number = ops::number(store.volume(), near).map_err(|e| mounted.fail(near, e))?;
+    let new = spare.insert(number.ino()).ok_or_else(|| mounted.taken(number.ino()))?;
+    Ok((new, number))
 }
 
 /// The contents of a file have changed in place: its times are the present, and durable with the next record, or when the VFS

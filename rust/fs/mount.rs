@@ -123,6 +123,16 @@ impl Mounted {
         EUCLEAN.into()
     }
 
+    /// An inode is in memory whose number the volume gave away as free.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn taken(&self, ino: u64) -> Error {
+        if ratelimit::allows() {
+            pr_err!("{}: inode {}: in use, but its number is marked as free\n", self.name(), ino);
+        }
+        EUCLEAN.into()
+    }
+
     /// Everything that was said to be done stays done without a replay, and what was given up is free.
     pub(super) fn settle(&self, store: &Storing<'_>) -> Result {
         if let Err(e) = store.volume().reclaim() {

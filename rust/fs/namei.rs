@@ -4,7 +4,6 @@
 //! up to date when their `meta` locks are let go. The VFS holds `i_rwsem` of all that changes; the `meta` locks are taken here.
 
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 
 use super::attr::Attributes;
 use super::gate::Gate;
@@ -13,6 +12,7 @@ use super::machine::Machine;
 use super::mount::Pfnfs;
 use crate::linux::vfs::dentry::{Made, Negative, Spliced, Unhashed};
 use crate::linux::vfs::dir::{self, Operations, Owner, Rename};
+use crate::linux::vfs::spare::Filled;
 use crate::linux::vfs::{self, Ops};
 use crate::media::{self, format};
 use crate::meta::inode::Live;
@@ -29,14 +29,14 @@ struct Names;
 fn make(dir: &Locked<'_>, d: Negative<'_, Pfnfs>, new: &ops::New<'_>) -> Result<Made> {
     let mounted = dir.sb().data();
     let store = Gate::try_storing(dir.sb())?;
-    let spare = dir.sb().spare()?;
+    let (inode, number) = inode::reserve(dir.sb(), &store, dir.ino())?;
     let live = {
         let mut guard = inode::alone(dir);
         let parent = guard.get()?;
-        let live = ops::create(store.volume(), parent, d.name(), new);
+        let live = ops::create_as(store.volume(), parent, d.name(), new, number);
         live.map_err(|e| mounted.fail(dir.ino(), e))?.reply()
     };
-    Ok(d.instantiate(inode::made(spare, live)))
+    Ok(d.instantiate_new(inode::fill(inode, live)))
 }
 
 fn new<'a>(dir: &Inode, o: Owner, what: What<'a>) -> ops::New<'a> {
@@ -95,13 +95,13 @@ impl Operations for Names {
         make(dir, d, &new(dir, o, What::Symlink(target)))
     }
 
-    fn tmpfile(dir: &Inode, o: Owner) -> Result<ARef<Inode>> {
+    fn tmpfile(dir: &Inode, o: Owner) -> Result<Filled<Pfnfs>> {
         let mounted = dir.sb().data();
         let store = Gate::try_storing(dir.sb())?;
-        let spare = dir.sb().spare()?;
-        let live = ops::tmpfile(store.volume(), dir.ino(), &new(dir, o, What::File))
-            .map_err(|e| mounted.fail(dir.ino(), e))?;
-        Ok(inode::made(spare, live.reply()))
+        let (inode, number) = inode::reserve(dir.sb(), &store, dir.ino())?;
+        let live =
+            ops::tmpfile(store.volume(), &new(dir, o, What::File), number).map_err(|e| mounted.fail(dir.ino(), e))?;
+        Ok(inode::fill(inode, live.reply()))
     }
 
     fn link(inode: &Locked<'_>, dir: &Locked<'_>, d: Negative<'_, Pfnfs>) -> Result<Made> {

@@ -248,11 +248,11 @@ umode_t pfnfs_attr_mode(struct mnt_idmap *idmap, struct inode *inode, const stru
 	return in_group_or_capable(idmap, inode, gid) ? attr->ia_mode : attr->ia_mode & ~S_ISGID;
 }
 
-/* As d_tmpfile() for an inode that has no link to lose; takes over the reference to it. */
+/* As d_tmpfile() for a new inode that has no link to lose; takes over the reference to it, and unlocks it. */
 int pfnfs_finish_tmpfile(struct file *file, struct inode *inode)
 {
 	d_mark_tmpfile(file, inode);
-	d_instantiate(file->f_path.dentry, inode);
+	d_instantiate_new(file->f_path.dentry, inode);
 	return finish_open_simple(file, 0);
 }
 

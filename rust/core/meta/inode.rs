@@ -298,7 +298,14 @@ pub(in crate::meta) fn check_target<M: Machine>(volume: &Volume<M>, link: &Live)
 /// # Errors
 ///
 /// `NotFound` if the number is free, or given to a file of another generation than asked for; `Corrupt`, `Poison`.
+#[inline(never)]
 pub fn load<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -> Result<Live> {
+    let raw = slot(volume, ino)?;
+    sound(volume, ino, raw, generation)
+}
+
+/// Reads the slot of a number; `NotFound` if the number is free.
+fn slot<M: Machine>(volume: &Volume<M>, ino: u64) -> Result<Inode> {
     let at = volume.inode_at(ino)?;
     // The bit on the media, not the one in DRAM: that is set already while the inode is being created.
     let index = ino % format::CHUNK_INODES;
@@ -306,7 +313,12 @@ pub fn load<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -
     if u64::from_le(word) >> (index % 64) & 1 == 0 {
         return Err(Error::NotFound);
     }
-    let raw: Inode = volume.media().read(at)?;
+    volume.media().read(at)
+}
+
+/// Makes a copy in DRAM of what was in a slot.
+fn sound<M: Machine>(volume: &Volume<M>, ino: u64, raw: Inode, generation: Option<u32>) -> Result<Live> {
+    let at = volume.inode_at(ino)?;
     check::inode(volume.geometry(), &raw, ino, at)?;
     shape(volume.geometry(), &raw, at)?;
     if generation.is_some_and(|generation| generation != raw.generation.get()) {
@@ -378,15 +390,31 @@ fn may_be(geometry: &Geometry, ino: u64) -> bool {
 /// Reads an inode for whoever looks for it: as [`load`], but one without links is not found. Who has it open has it in memory, and
 /// if nobody has, it waits to be freed.
 ///
+/// The number may come from a file handle, so it can be any, also one that is being taken at this moment: its bit is set before
+/// its slot is whole. So what makes no sense is looked at again when every record that was under way is in place, and is
+/// corrupt if it is the same then. (A creation in between leaves another generation, torn or not.)
+///
 /// # Errors
 ///
 /// As of [`load`].
+// What it looks at should not be on the stack of a caller that goes on to do other things.
+#[inline(never)]
 pub fn find<M: Machine>(volume: &Volume<M>, ino: u64, generation: Option<u32>) -> Result<Live> {
-    let live = load(volume, ino, generation)?;
-    if live.nlink() == 0 {
-        return Err(Error::NotFound);
+    let mut seen = slot(volume, ino)?;
+    loop {
+        match sound(volume, ino, seen, generation) {
+            Ok(live) if live.nlink() == 0 => return Err(Error::NotFound),
+            Err(error @ Error::Corrupt { .. }) => {
+                volume.pass_lanes();
+                let again = slot(volume, ino)?;
+                if again.as_bytes() == seen.as_bytes() {
+                    return Err(error);
+                }
+                seen = again;
+            }
+            found => return found,
+        }
     }
-    Ok(live)
 }
 
 /// Bytes of the inline area that a symlink uses: its target, or the target's checksum.
@@ -458,15 +486,20 @@ pub(in crate::meta) fn stage_new<M: Machine>(change: &mut Change<'_, '_, M>, liv
     change.write(live.at, live.raw.as_bytes())
 }
 
-/// An inode for a number that is being taken: all zero but what every inode has, with the next generation.
+/// An inode for a number that is being taken: all zero but what every inode has, with the next generation. The first one of a slot
+/// has any, so that nobody can tell the handle of a file that he was never given.
 pub(in crate::meta) fn fresh<M: Machine>(volume: &Volume<M>, ino: u64) -> Result<Live> {
     let at = volume.inode_at(ino)?;
     let mut before = [0u8; 16];
     volume.media().read_bytes(at, &mut before)?;
-    let generation = u32::read_from_bytes(before.get(4..8).unwrap_or_default()).map_or(0, u32::from_le);
+    let generation = match u32::read_from_bytes(before.get(4..8).unwrap_or_default()).map_or(0, u32::from_le) {
+        0 => volume.random() as u32,
+        before => before.wrapping_add(1),
+    };
     let mut raw = Inode::new_zeroed();
     raw.magic = format::INODE_MAGIC.into();
     raw.ino = ino.into();
-    raw.generation = generation.wrapping_add(1).into();
+    // Zero says that the slot was never used.
+    raw.generation = generation.max(1).into();
     Ok(Live::new(at, raw))
 }

@@ -112,6 +112,18 @@ impl<M: Machine> Volume<M> {
         self.machine.cpu()
     }
 
+    /// [`Machine::random`].
+    pub(in crate::meta) fn random(&self) -> u64 {
+        self.machine.random()
+    }
+
+    /// Visits every lane: a record that was being applied before is in place when this returns. No lane may be held.
+    pub(in crate::meta) fn pass_lanes(&self) {
+        for number in 0..self.geometry.lanes() {
+            self.machine.lane(number, |_| ());
+        }
+    }
+
     /// [`Machine::group`], without the stores.
     pub(in crate::meta) fn group<R>(&self, group: u32, f: impl FnOnce(GroupMut<'_>) -> R) -> R {
         self.machine.group(group, f)

@@ -17,7 +17,8 @@ mod namespace;
 pub use data::{attach, attach_zeroes, extend, preallocate, written};
 pub use evict::evict;
 pub use free::{finish_truncate, punch, truncate};
-pub use namespace::{create, link, rename, rmdir, set_attr, tmpfile, unlink, New, Rename, SetAttr, What};
+pub use namespace::{create, create_as, link, number, rename, rmdir, set_attr, tmpfile, unlink};
+pub use namespace::{New, Rename, SetAttr, What};
 
 use super::inode::Live;
 use super::{Machine, Volume};

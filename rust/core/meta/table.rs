@@ -125,6 +125,7 @@ impl<M: Machine> Volume<M> {
 /// # Errors
 ///
 /// `NoInodes`, `NoSpace`.
+#[inline(never)]
 pub(in crate::meta) fn number<M: Machine>(volume: &Volume<M>, near: u64) -> Result<Number<'_, M>> {
     loop {
         let chunks = volume.chunks();

@@ -10,6 +10,7 @@ use core::marker::PhantomData;
 use kernel::sync::aref::ARef;
 
 use super::inode::Inode;
+use super::spare::Filled;
 use super::Type;
 use crate::linux::bindings;
 
@@ -75,7 +76,15 @@ impl<'a, T: Type> Negative<'a, T> {
         unsafe { name(self.0) }
     }
 
-    /// The name is on the media: makes it visible.
+    /// The name of a new inode is on the media: makes both visible, the name first. So a directory has this dentry before
+    /// a file handle could give it another one.
+    pub(crate) fn instantiate_new(self, inode: Filled<T>) -> Made {
+        // SAFETY: Both are live, and the inode is new; takes over the reference, and unlocks.
+        unsafe { bindings::d_instantiate_new(self.0, inode.into_raw().as_ptr()) };
+        Made(())
+    }
+
+    /// Another name of an inode is on the media: makes it visible.
     pub(crate) fn instantiate(self, inode: ARef<Inode<T>>) -> Made {
         // SAFETY: Both are live; takes over the reference.
         unsafe { bindings::d_instantiate(self.0, ARef::into_raw(inode).as_ref().as_raw()) };

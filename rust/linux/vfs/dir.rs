@@ -12,11 +12,11 @@ use kernel::build_error;
 use kernel::error::{from_result, VTABLE_DEFAULT_ERROR};
 use kernel::prelude::*;
 use kernel::str::CStr;
-use kernel::sync::aref::ARef;
 
 use super::attr;
 use super::dentry::{self, Made, Negative, Spliced, Unhashed};
 use super::inode::{Inode, Locked};
+use super::spare::Filled;
 use super::{Ops, Type};
 use crate::linux::bindings;
 
@@ -92,7 +92,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     fn symlink(dir: &Locked<'_, Self::Fs>, d: Negative<'_, Self::Fs>, o: Owner, target: &[u8]) -> Result<Made>;
 
     /// Makes a file without a name. `dir` is not locked.
-    fn tmpfile(_dir: &Inode<Self::Fs>, _o: Owner) -> Result<ARef<Inode<Self::Fs>>> {
+    fn tmpfile(_dir: &Inode<Self::Fs>, _o: Owner) -> Result<Filled<Self::Fs>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -250,9 +250,9 @@ impl<D: Operations, A: attr::Operations<Fs = D::Fs>> Adapter<D, A> {
             let m = u32::from(mode) | bindings::S_IFREG;
             // SAFETY: A live directory, and the arguments of this call.
             let (dir, o) = unsafe { (Inode::from_raw(dir), Owner::new(idmap, dir, m)) };
-            let inode = ARef::into_raw(D::tmpfile(dir, o)?);
-            // SAFETY: The file's dentry is negative and nameless; takes over the reference to the inode.
-            Ok(unsafe { bindings::pfnfs_finish_tmpfile(file, inode.as_ref().as_raw()) })
+            let inode = D::tmpfile(dir, o)?.into_raw();
+            // SAFETY: The file's dentry is negative and nameless; takes over the reference to the new inode, and unlocks it.
+            Ok(unsafe { bindings::pfnfs_finish_tmpfile(file, inode.as_ptr()) })
         })
     }
 

@@ -19,6 +19,7 @@ use kernel::types::Opaque;
 
 use super::sb::Super;
 use super::slab::Slot;
+use super::spare::Filled;
 use super::{Ops, Type};
 use crate::linux::bindings;
 
@@ -395,8 +396,8 @@ impl<T: Type> NewInode<T> {
         unsafe { Inode::<T>::from_raw(self.0.as_ptr()) }.data()
     }
 
-    /// Fills it and gives it to those who wait.
-    pub(crate) fn init(self, a: &Attr, kind: Kind<T>) -> ARef<Inode<T>> {
+    /// Fills it.
+    pub(crate) fn init(self, a: &Attr, kind: Kind<T>) -> Filled<T> {
         let raw = core::mem::ManuallyDrop::new(self).0;
         // SAFETY: By the type invariant nobody else reads it until it is unlocked below.
         let inode = unsafe { &mut *raw.as_ptr() };
@@ -429,11 +430,8 @@ impl<T: Type> NewInode<T> {
                 inode.i_op = ops.get();
             }
         }
-        // SAFETY: It is filled; we keep our reference.
-        unsafe {
-            bindings::unlock_new_inode(inode);
-            ARef::from_raw(raw.cast())
-        }
+        // SAFETY: Filled above; `I_NEW` and the reference are those of the new inode.
+        unsafe { Filled::from_raw(raw) }
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer linux: an inode that is allocated before it is known which one it will be, so that nothing can fail once the file is
-//! made on the media.
+//! Layer linux: an inode that is allocated before it is known which one it will be, and in its place before the file is made on
+//! the media: nothing can fail once that is done, and nobody reads the inode while it is being done.
 //!
 //! C source: [`fs/inode.c`](srctree/fs/inode.c) (`new_inode`, `inode_insert5`)
 
@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
-use super::inode::{Cached, Inode, NewInode};
+use super::inode::{Inode, NewInode};
 use super::sb::Super;
 use super::Type;
 use crate::linux::bindings;
@@ -34,9 +34,10 @@ impl<T: Type> Super<T> {
 }
 
 impl<T: Type> Spare<T> {
-    /// Makes it the inode with this number, to be filled. Somebody may have looked for the number already, and read the inode:
-    /// that one it is then.
-    pub(crate) fn insert(self, ino: u64) -> Cached<T> {
+    /// Makes it the inode with this number, to be filled: whoever looks for the number waits from now on. Waits itself for who has
+    /// found already that there is no such inode, and for the end of the last one that had the number. `None`: somebody has
+    /// an inode of this number, live.
+    pub(crate) fn insert(self, ino: u64) -> Option<NewInode<T>> {
         let mut ino = ino;
         loop {
             let data: *mut c_void = (&raw mut ino).cast();
@@ -48,10 +49,13 @@ impl<T: Type> Spare<T> {
                 Some(inode) if inode == self.0 => {
                     core::mem::forget(self);
                     // INVARIANT: New since the call, and the reference is the one we had.
-                    return Cached::New(NewInode(inode, PhantomData));
+                    return Some(NewInode(inode, PhantomData));
                 }
-                // SAFETY: Live, of this type, and the reference is ours.
-                Some(inode) => return Cached::Live(unsafe { ARef::<Inode<T>>::from_raw(inode.cast()) }),
+                Some(inode) => {
+                    // SAFETY: It is live, and the reference is ours.
+                    unsafe { bindings::iput(inode.as_ptr()) };
+                    return None;
+                }
                 // Somebody is making an inode of this number in a way that this file system does not use.
                 None => {}
             }
@@ -80,5 +84,47 @@ impl<T: Type> Drop for Spare<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::iput(self.0.as_ptr()) };
+    }
+}
+
+/// An inode that is hashed, locked and filled: who looks for its number waits. Dropping it gives up the reference.
+///
+/// # Invariants
+///
+/// `I_NEW` is set, we own a reference, and it fulfils the invariant of [`Inode`].
+pub(crate) struct Filled<T: Type>(NonNull<bindings::inode>, PhantomData<T>);
+
+impl<T: Type> Filled<T> {
+    /// # Safety
+    ///
+    /// `raw` fulfils the type invariant; the reference is passed on.
+    pub(super) unsafe fn from_raw(raw: NonNull<bindings::inode>) -> Self {
+        // INVARIANT: By the function's contract.
+        Self(raw, PhantomData)
+    }
+
+    /// Gives it to those who wait.
+    pub(crate) fn unlock(self) -> ARef<Inode<T>> {
+        let raw = self.into_raw();
+        // SAFETY: By the type invariant; the reference is passed on.
+        unsafe {
+            bindings::unlock_new_inode(raw.as_ptr());
+            ARef::from_raw(raw.cast())
+        }
+    }
+
+    /// The C inode; who takes it has to unlock it, and owns the reference.
+    pub(super) fn into_raw(self) -> NonNull<bindings::inode> {
+        core::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl<T: Type> Drop for Filled<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the reference is given up.
+        unsafe {
+            bindings::unlock_new_inode(self.0.as_ptr());
+            bindings::iput(self.0.as_ptr());
+        }
     }
 }

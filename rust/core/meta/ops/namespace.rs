@@ -174,28 +174,43 @@ fn symlink<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, target: 
     Ok(())
 }
 
-/// Creates a file in a directory.
+/// Reserves a number for a file that is to be made close to the one of number `near`: the caller can see to it that who looks for the
+/// number waits until the file is there.
 ///
 /// # Errors
 ///
-/// `Exists`, `NotDir`, `NotFound` (the directory was removed), `NameTooLong`, `TooManyLinks`, `NoSpace`, `NoInodes`,
-/// `Invalid`, `ReadOnly`.
+/// `NoInodes`, `NoSpace`, `ReadOnly`.
+pub fn number<M: Machine>(volume: &Volume<M>, near: u64) -> Result<Number<'_, M>> {
+    table::number(volume, near)
+}
+
+/// Creates a file in a directory, with a number of its own.
+///
+/// # Errors
+///
+/// As of [`create_as`] and [`number`].
 pub fn create<M: Machine>(volume: &Volume<M>, dir: &mut Live, name: &[u8], new: &New<'_>) -> Result<Durable<Live>> {
-    dir::valid(name)?;
-    must_live(dir)?;
-    let number = table::number(volume, dir.ino())?;
+    let number = number(volume, dir.ino())?;
     create_as(volume, dir, name, new, number)
 }
 
-/// [`create`] with this number. Apart, so that its frame is not on the stack while the inode table grows.
+/// Creates a file of this number in a directory.
+///
+/// # Errors
+///
+/// `Exists`, `NotDir`, `NotFound` (the directory was removed), `NameTooLong`, `TooManyLinks`, `NoSpace`, `Invalid`,
+/// `ReadOnly`.
+// Apart, so that its frame is not on the stack while the inode table grows.
 #[inline(never)]
-fn create_as<'v, M: Machine>(
+pub fn create_as<'v, M: Machine>(
     volume: &'v Volume<M>,
     dir: &mut Live,
     name: &[u8],
     new: &New<'_>,
     number: Number<'v, M>,
 ) -> Result<Durable<Live>> {
+    dir::valid(name)?;
+    must_live(dir)?;
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let mut live = prepare(&mut change, volume, number, dir.ino(), new)?;
@@ -212,19 +227,14 @@ fn create_as<'v, M: Machine>(
     Ok(durable.map(|()| live))
 }
 
-/// Creates a regular file without a name: an orphan until [`link`] gives it one.
+/// Creates a regular file of this number without a name: an orphan until [`link`] gives it one.
 ///
 /// # Errors
 ///
-/// As of [`create`].
-pub fn tmpfile<M: Machine>(volume: &Volume<M>, near: u64, new: &New<'_>) -> Result<Durable<Live>> {
-    let number = table::number(volume, near)?;
-    tmpfile_as(volume, new, number)
-}
-
-/// [`tmpfile`] with this number, likewise.
+/// As of [`create_as`].
+// Apart, as `create_as`: the table may have to grow before.
 #[inline(never)]
-fn tmpfile_as<'v, M: Machine>(volume: &'v Volume<M>, new: &New<'_>, number: Number<'v, M>) -> Result<Durable<Live>> {
+pub fn tmpfile<'v, M: Machine>(volume: &'v Volume<M>, new: &New<'_>, number: Number<'v, M>) -> Result<Durable<Live>> {
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let mut live = prepare(&mut change, volume, number, 0, new)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two CPUs at work at once, each in a directory of its own: what they share (lanes, bitmaps, limbo, inode numbers, lines of
+//! Two CPUs at work at once, each in a directory of its own, with every other seed beside somebody who reads: what they share (lanes, bitmaps, limbo, inode numbers, lines of
 //! the inode table) must not mix them up, live or after a cut at any step.
 //!
 //! They interleave at every access to the media and at every lock. What a cut may leave depends on which calls have returned, so
@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use super::call::{self, Call, Class};
 use super::judge::{message, Judge, Snapshot, Task};
+use super::readers::Reader;
 use super::setup::Base;
 use super::states::Budget;
 use super::tally::Tally;
 use crate::fs::driver::{Driver, ROOT};
 use crate::fs::model::Model;
 use crate::random::{mix, Random};
-use crate::world::{Policy, Program, World};
+use crate::world::{Lock, Policy, Program, World};
 
 /// What a CPU's directory was and became: after how many turns of the CPUs, what a cut during the step that ended then may
 /// leave, and what one after it may.
@@ -32,6 +33,7 @@ struct History {
 
 /// A CPU's part: its driver, its calls, and where it tells what it did.
 struct Part {
+    cpu: u32,
     driver: Driver<World>,
     calls: Vec<Call>,
     history: Rc<RefCell<History>>,
@@ -64,7 +66,8 @@ pub fn run(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally: &
 
 /// One CPU's calls.
 fn program(part: Part) {
-    let Part { mut driver, calls, history, turns, done } = part;
+    let Part { cpu, mut driver, calls, history, turns, done } = part;
+    let world = driver.machine.clone();
     let (settled, now) = (history.clone(), turns.clone());
     driver.observer = Some(Box::new(move |during, after| {
         let during = during.iter().map(|model| (*model).clone()).collect();
@@ -74,7 +77,7 @@ fn program(part: Part) {
         if let Some((class, ops)) = call::resolve(call, &driver) {
             history.borrow_mut().class.push((turns.get(), class));
             // What the volume refuses leaves the model as it was.
-            let _ = ops.iter().try_for_each(|op| driver.apply(op));
+            let _ = world.locked(Lock::Object(cpu), || ops.iter().try_for_each(|op| driver.apply(op)));
         }
     }
     driver.observer = None;
@@ -82,7 +85,9 @@ fn program(part: Part) {
 }
 
 fn interleave(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally: &Arc<Tally>) -> Result<(), String> {
-    let world = World::new(base.image.clone(), 2, seed);
+    // With every other seed somebody reads meanwhile.
+    let readers = seed % 2 == 1;
+    let world = World::new(base.image.clone(), if readers { 3 } else { 2 }, seed);
     world.prepare(&base.geometry);
     let mut driver = Driver::mount(world.clone()).map_err(|error| format!("mount: {error:?}"))?;
     driver.adopt(base.model.clone(), 1000);
@@ -91,6 +96,7 @@ fn interleave(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally
     let turns = Rc::new(Cell::new(0));
     let programs = [0, 1].map(|cpu| {
         let part = Part {
+            cpu: cpu as u32,
             driver: driver.below(dirs[cpu], 2000 + 1000 * cpu as i64),
             calls: calls[cpu].to_vec(),
             history: histories[cpu].clone(),
@@ -99,14 +105,22 @@ fn interleave(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally
         };
         Box::new(move || program(part)) as Program
     });
+    let mut programs = Vec::from(programs);
     let mut random = Random::new(seed);
+    if readers {
+        let (world, volume) = (world.clone(), driver.volume.clone());
+        let reader = Reader { world, volume, dirs: [dirs[0], dirs[1]], random: Random::new(mix(seed)) };
+        programs.push(Box::new(move || reader.run()));
+    }
     let policy = match random.below(3) {
+        // A reader that had the highest priority would be done before anybody begins.
+        _ if readers => Policy::Chance([64, 128, 200][random.below(3)]),
         0 => Policy::Chance(128),
         1 => Policy::Chance(224),
         _ => Policy::Priority((0..4).map(|_| random.below(120) as u64).collect()),
     };
     let mut snapshots = Vec::new();
-    world.run(programs.into(), policy, &mut |world, fenced| {
+    world.run(programs, policy, &mut |world, fenced| {
         turns.set(turns.get() + 1);
         if random.chance(if fenced { 128 } else { 10 }) {
             snapshots.push((turns.get(), Snapshot::of(&world.media.borrow())));

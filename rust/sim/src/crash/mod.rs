@@ -12,6 +12,7 @@ pub mod call;
 pub mod cpus;
 pub mod judge;
 pub mod plan;
+mod readers;
 pub mod run;
 pub mod setup;
 pub mod shrink;

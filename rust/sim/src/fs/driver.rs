@@ -175,7 +175,8 @@ impl<M: Machine + Clone> Driver<M> {
     /// A file without a name, open.
     fn tmpfile(&mut self, near: u64, now: i64) -> Result {
         let new = new(S_IFREG | 0o600, now, What::File);
-        let created = ops::tmpfile(&self.volume, near, &new)?.reply();
+        let number = ops::number(&self.volume, near)?;
+        let created = ops::tmpfile(&self.volume, &new, number)?.reply();
         let node = Node { mode: new.mode, nlink: 0, uid: new.uid, mtime: now, kind: Kind::File(Vec::new()) };
         let ino = created.ino();
         self.settle(|model| assert!(model.nodes.insert(ino, node).is_none(), "number {ino} given twice"));

@@ -71,7 +71,8 @@ impl<M: Machine + Clone> Files<M> {
     /// Makes a file without a name.
     pub fn tmpfile(&self, near: u64, mode: u16) -> Result<u64> {
         let new = New { mode, uid: 0, gid: 0, now: self.now(), what: What::File };
-        Ok(ops::tmpfile(&self.volume, near, &new)?.reply().ino())
+        let number = ops::number(&self.volume, near)?;
+        Ok(ops::tmpfile(&self.volume, &new, number)?.reply().ino())
     }
 
     /// Gives a file another name.

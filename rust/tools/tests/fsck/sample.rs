@@ -110,7 +110,8 @@ impl Builder<'_> {
         self.make(ROOT, "fifo", S_IFIFO, What::Node(0));
         self.make(ROOT, "short link", S_IFLNK, What::Symlink(b"a/b/c"));
         self.make(ROOT, "long link", S_IFLNK, What::Symlink(&[b'x'; 900]));
-        let orphan = ops::tmpfile(&self.volume, ROOT, &new(S_IFREG, What::File)).expect("room").reply();
+        let number = ops::number(&self.volume, ROOT).expect("room");
+        let orphan = ops::tmpfile(&self.volume, &new(S_IFREG, What::File), number).expect("room").reply();
         self.write(orphan.ino(), 0..1);
     }
 }
