@@ -165,10 +165,19 @@ impl Operations for Regular {
         f.remove_privs(&l)?;
         match how {
             Fallocate::Allocate { keep_size } => allocate(&l, &store, range, keep_size),
-            Fallocate::Punch => punch(&l, &store, range),
+            Fallocate::Punch => zero(&l, &store, range, map::punch),
             Fallocate::Zero { keep_size } => {
-                punch(&l, &store, range.clone())?;
-                allocate(&l, &store, range, keep_size)
+                if !keep_size && range.end > l.size() {
+                    l.check_new_size(range.end)?;
+                }
+                // Nothing is given back that somebody else could take meanwhile: holes get blocks, then the bytes go.
+                allocate(&l, &store, range.clone(), true)?;
+                zero(&l, &store, range.clone(), map::zero)?;
+                if keep_size {
+                    Ok(())
+                } else {
+                    allocate(&l, &store, range, false)
+                }
             }
         }
     }
@@ -234,8 +243,11 @@ pub(super) fn place(
     Ok((near, want as u32, aligned))
 }
 
-/// Makes a hole of `range`.
-fn punch(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>) -> Result {
+/// What is done to whole blocks of a range that is to read as zeroes: [`map::punch`] or [`map::zero`].
+type Whole = fn(&Locked<'_>, &Storing<'_>, Range<u64>) -> Result;
+
+/// Makes a range read as zeroes: parts of blocks in place, `blocks` by other means.
+fn zero(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, blocks: Whole) -> Result {
     let mounted = l.sb().data();
     let range = range.start..range.end.min(l.size());
     if range.is_empty() {
@@ -262,5 +274,5 @@ fn punch(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>) -> Result {
     if whole.is_empty() {
         return Ok(());
     }
-    map::punch(l, store, whole)
+    blocks(l, store, whole)
 }

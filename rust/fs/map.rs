@@ -295,12 +295,17 @@ impl Mounted {
     /// Before the end of a file moves up to `to`: zeroes what lies between in written blocks. Beyond the end these have whatever
     /// a power cut kept of a write that did not return. The `meta` lock is held alone.
     pub(super) fn prepare_end(&self, store: &Storing<'_>, live: &Live, to: u64) -> Result {
-        let (mut at, end) = (live.size() / BLOCK, to.div_ceil(BLOCK));
+        self.zero_written(store, live, live.size()..to)
+    }
+
+    /// Zeroes written blocks from the beginning of these bytes to the end of the block of the last one.
+    fn zero_written(&self, store: &Storing<'_>, live: &Live, bytes: Range<u64>) -> Result {
+        let (mut at, end) = (bytes.start / BLOCK, bytes.end.div_ceil(BLOCK));
         while at < end {
             let len = match self.gate().extent(live, at).map_err(|e| self.fail(live.ino(), e))? {
                 Extent::Data { block, len, unwritten: false, .. } => {
                     let start = block.saturating_mul(BLOCK);
-                    let used = live.size().saturating_sub(at.saturating_mul(BLOCK));
+                    let used = bytes.start.saturating_sub(at.saturating_mul(BLOCK));
                     let len = u64::from(len).min(end.wrapping_sub(at));
                     let data = store.data()?;
                     data.zero(start.saturating_add(used), len.saturating_mul(BLOCK).saturating_sub(used))?;
@@ -348,6 +353,24 @@ pub(super) fn punch(i: &inode::Locked<'_>, store: &Storing<'_>, blocks: Range<u6
         mounted.flush(live, blocks);
     }
     punched.map_err(|e| mounted.fail(i.ino(), e))?;
+    drop(guard);
+    drop(unmapped);
+    Ok(())
+}
+
+/// Blocks of a file whose `i_rwsem` is held read as zeroes, and stay the file's. Parts of blocks at the ends are the caller's.
+pub(super) fn zero(i: &inode::Locked<'_>, store: &Storing<'_>, blocks: Range<u64>) -> Result {
+    let mounted = i.sb().data();
+    let unmapped = dax::remove(Mapping::of(i), blocks.clone())?;
+    let mut guard = inode::alone(i);
+    let live = guard.get()?;
+    let left = ops::unwrite(store.volume(), live, blocks.clone(), media_time(i.now()));
+    if left.is_err() {
+        mounted.flush(live, blocks);
+    }
+    let left = left.map_err(|e| mounted.fail(i.ino(), e))?.reply();
+    // No space to say so: the bytes themselves.
+    mounted.zero_written(store, live, left.start.saturating_mul(BLOCK)..left.end.saturating_mul(BLOCK))?;
     drop(guard);
     drop(unmapped);
     Ok(())

@@ -4,7 +4,7 @@
 # A full device and a full inode table: ENOSPC, nothing lost, and all of it usable again.
 . ./lib.sh
 
-plan 21
+plan 25
 
 free() { stat -f -c '%f %d' /mnt; }
 
@@ -32,6 +32,12 @@ same "untouched also from the media" precious "$(cat /mnt/keep/file)"
 check "deleting works on a full device" rm /mnt/big /mnt/small
 rm -f /mnt/pre
 same "and frees everything" "$before" "$(free)"
+
+check "a range is zeroed while somebody takes all that is free" zeroes /mnt/mine /mnt/thief 8M 300
+check "zeroing the whole of it on a volume that is full" fsop fallocate zero /mnt/mine 0 8M
+check "unmount and mount" again
+same "zeroes also from the media" 0 "$(tr -d '\0' </mnt/mine | wc -c)"
+rm /mnt/mine /mnt/thief
 
 inodes=$(stat -f -c %d /mnt)
 mkdir /mnt/many

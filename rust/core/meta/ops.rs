@@ -14,7 +14,7 @@ mod evict;
 mod free;
 mod namespace;
 
-pub use data::{attach, attach_zeroes, extend, preallocate, written};
+pub use data::{attach, attach_zeroes, extend, preallocate, unwrite, written};
 pub use evict::evict;
 pub use free::{finish_truncate, punch, truncate};
 pub use namespace::{create, create_as, link, number, rename, rmdir, set_attr, tmpfile, unlink};

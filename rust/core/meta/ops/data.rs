@@ -194,7 +194,7 @@ fn written_range<M: Machine>(
                 whole.file_block.max(file_block)
             })
         } else {
-            convert(&mut change, &mut raw, file_block, to)
+            convert(&mut change, &mut raw, file_block, to, true)
         };
         match step {
             Err(Error::NoSpace) if !full => {
@@ -214,13 +214,74 @@ fn written_range<M: Machine>(
     }
 }
 
-/// Converts from the end of the range as much as one record takes; returns the new end of the range.
-fn convert<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, from: u64, to: u64) -> Result<u64> {
+/// Makes written blocks in a range unwritten ones, in their place, so that they read as zeroes: in as many records as that takes,
+/// from the end on. The caller has unmapped them. Returns what is left for lack of space for a node of the tree: written
+/// blocks in it are as they were.
+///
+/// # Errors
+///
+/// `Invalid`, `IsDir`; never `NoSpace`. A part of the range may read as zeroes then.
+pub fn unwrite<M: Machine>(
+    volume: &Volume<M>,
+    file: &mut Live,
+    blocks: Range<u64>,
+    now: Time,
+) -> Result<Durable<Range<u64>>> {
+    super::must_be_file(file)?;
+    inode::valid_time(now)?;
+    super::settle(volume, file)?;
+    if blocks.start > blocks.end || blocks.end > FILE_BLOCKS {
+        return Err(Error::Invalid("range of zeroes"));
+    }
+    unwrite_range(volume, file, blocks, now)
+}
+
+/// [`unwrite`], once the file is settled. Apart, as [`written_range`].
+#[inline(never)]
+fn unwrite_range<M: Machine>(
+    volume: &Volume<M>,
+    file: &mut Live,
+    blocks: Range<u64>,
+    now: Time,
+) -> Result<Durable<Range<u64>>> {
+    let (mut to, mut full) = (blocks.end, false);
+    loop {
+        let mut stage = Stage::new();
+        let mut change = Change::new(volume, &mut stage);
+        let mut raw = file.next();
+        if !full {
+            match convert(&mut change, &mut raw, blocks.start, to, false) {
+                // A node in another block.
+                Err(Error::LostFree { .. }) => continue,
+                Err(Error::NoSpace) => {
+                    // The record is given up, with all it has; the times go alone.
+                    full = true;
+                    continue;
+                }
+                rest => to = rest?,
+            }
+        }
+        super::touch(&mut raw, now);
+        let durable = finish(change, file, raw)?;
+        if full || to <= blocks.start {
+            return Ok(durable.map(|()| blocks.start..to.max(blocks.start)));
+        }
+    }
+}
+
+/// Makes blocks written or unwritten ones, from the end of the range as many as one record takes; returns the new end of the range.
+fn convert<M: Machine>(
+    change: &mut Change<'_, '_, M>,
+    raw: &mut Inode,
+    from: u64,
+    to: u64,
+    written: bool,
+) -> Result<u64> {
     let geometry = *change.geometry();
     let mut to = to;
     while let Some(run) = extent::last_within(change, &geometry, raw, from, to)? {
         let part = run.part(from, to);
-        if run.unwritten() {
+        if run.unwritten() == written {
             if change.room() < CONVERT_COST {
                 return Ok(to);
             }
@@ -231,9 +292,9 @@ fn convert<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, from: u6
     Ok(from)
 }
 
-/// Converts a part of an unwritten extent.
+/// Makes a part of an extent what it is not: written, or unwritten.
 fn convert_part<M: Machine>(change: &mut Change<'_, '_, M>, raw: &mut Inode, whole: &Run, part: &Run) -> Result {
-    let done = Run { flags: part.flags & !format::EXTENT_UNWRITTEN, ..*part };
+    let done = Run { flags: part.flags ^ format::EXTENT_UNWRITTEN, ..*part };
     if whole == part {
         let cost = extent::removal_cost(change, raw, whole.file_block)?;
         if change.room() < cost.saturating_add(CONVERT_COST) || !extent::joins(change, raw, &done)? {
