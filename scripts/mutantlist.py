@@ -35,6 +35,13 @@ THREE = ("rows", "three_cpus_on_two_lanes")
 TWO_FREE = ("rows", "two_free_blocks")
 FREE_ALLOCATE = ("rows", "every_interleaving_of_a_free_and_an_allocation")
 WITHIN = ("rows", "block_freed_within_a_checkpoint")
+INTERLEAVED = ("rows", "every_interleaving_of_small_cases")
+PROMISE = ("refused", "former_nodes_wait_for_a_checkpoint_when_there_are_too_many")
+GIVEN_BACK = ("refused", "what_is_given_back_is_not_stored_to_any_more")
+REMOVED = ("refused", "a_removed_directory_takes_no_names")
+FILES_ONLY = ("refused", "only_files_have_contents")
+SETTLED = ("refused", "an_interrupted_truncation_is_finished_before_anything_else")
+ALL_LANES = ("refused", "no_lane_takes_a_record_after_damage")
 FULL = ("rows", "full_lanes")
 STEPS = ("steps", "operations_happen_or_do_not")
 TAILS = ("steps", "tails_are_zero_when_seen")
@@ -93,12 +100,17 @@ mutant("limbo released before the cut is durable", "releases, then writes the sl
 TAG = (aid(RECORD, "    limbo: u128,\n", "    limbo: u128,\n    pub(super) tag: u64,\n"),
        aid(RECORD, "count: 0, limbo: 0,", "count: 0, limbo: 0, tag: 0,"))
 
-mutant("limbo tag taken before the locks", "the sequence that a limbo entry waits for is read when the record is begun. (Read "
-       "between object and lane lock it is at least that of every record that patched the block, which suffices here: the "
-       "record that frees a block does not write to it.)", WITHIN,
+mutant("limbo tag taken before the locks", "the sequence that a limbo entry waits for is read when the record is begun", WITHIN,
        *TAG,
        (RECORD, "stage.reset();", "stage.reset(); stage.tag = volume.machine.drawn();"),
        (RECORD, "self.publish(seq);", "let _ = seq; self.publish(self.stage.tag);"))
+
+mutant("limbo released one record early", "the record that frees a block may patch it as well, as a merge does: it has to be "
+       "behind the cut itself", INTERLEAVED,
+       (ALLOC, "position(|entry| entry.seq <= cut)", "position(|entry| entry.seq <= cut.wrapping_add(1))"))
+
+mutant("no promise of limbo", "a record frees more former metadata than the list has room for", PROMISE,
+       (RECORD, "self.volume.promise_limbo(limbo)?;", ""))
 
 mutant("bitmap reloaded while limbo exists", "a checkpoint reads the DRAM bits from the media again", THREE,
        (CHECKPOINT, "self.release_limbo(state.cut);", "self.release_limbo(state.cut); self.load_groups(&mut |_| Ok(()))?;"))
@@ -271,7 +283,7 @@ mutant("waiting orphan forgotten", "the one that fills the queue is not freed wi
        (EVICT, "if change.record().room() < COST { break; }", "if change.record().room() < COST || freed > 8 { freed = 16; break; }"))
 
 mutant("waiting orphan found", "whoever knows its number gets a file that is about to be freed", STALE,
-       (INODE, "if live.nlink() == 0 { return Err(Error::NotFound); }", ""))
+       (INODE, "Ok(live) if live.nlink() == 0 => return Err(Error::NotFound),", ""))
 
 mutant("full volume leaves waiting orphans", "no space, although they have some", WAITING,
        (ALLOC, "let _ = self.reclaim();", ""))
@@ -435,7 +447,7 @@ mutant("preallocated blocks can be read", "what was in them is visible", crash("
        (OPS_DATA, "let flags = format::EXTENT_UNWRITTEN;", "let flags = 0;"))
 
 mutant("converted blocks stay unwritten", "what was written reads as zeroes", crash("write /g"),
-       (OPS_DATA, "let done = Run { flags: part.flags & !format::EXTENT_UNWRITTEN, ..*part };", "let done = *part;"))
+       (OPS_DATA, "let done = Run { flags: part.flags ^ format::EXTENT_UNWRITTEN, ..*part };", "let done = *part;"))
 
 mutant("extents joined by their place in the file only", "what follows in the file need not follow on the media", crash("write"),
        (EXTENT, "&& self.block.saturating_add(u64::from(self.len)) == next.block", ""))
@@ -483,7 +495,7 @@ mutant("mapped block not zeroed", "a write fault gives the file a fresh block as
        (OPS_DATA, "let zeroed = blocks.zero(0, u64::from(filled.len).saturating_mul(BLOCK));", "let zeroed = Ok(());"))
 
 mutant("converted block not zeroed", "a write fault in a block that is not written", crash("store"),
-       (DATA, "self.machine.zero_nt(block * BLOCK, BLOCK)?; self.machine.fence(); ops::written", "ops::written"))
+       (DATA, "self.machine.zero_nt(block * BLOCK, BLOCK)?; self.machine.fence(); self.written(live", "self.written(live"))
 
 mutant("block that is mapped not zeroed past the end", "a mapping shows what lies there, and extends make it the file's", crash("store"),
        (DATA, "self.machine.zero_nt(block * BLOCK + live.size() % BLOCK, BLOCK - live.size() % BLOCK)?;", ""))
@@ -548,3 +560,91 @@ mutant("extents anywhere", "what an extent says is not compared with the data ar
 
 mutant("patches unchecked", "a record that counts may change anything", HOSTILE,
        (REPLAY, "patch::check(geometry, buffer.patches(), at)?;", ""))
+
+# --- found by an attack on the testers: each survived all of them before there were these classes ---
+
+mutant("half an inode is damage", "a lookup by number meets an inode that is being made, and believes what it sees", crash("cpus"),
+       (INODE, "if again.as_bytes() == seen.as_bytes() { return Err(error); }", "let _ = again.as_bytes(); return Err(error);"))
+
+mutant("inode looked at while its bit is ignored", "a number that is free has the file that had it", crash("cpus"),
+       (INODE, "if u64::from_le(word) >> (index % 64) & 1 == 0 { return Err(Error::NotFound); }", "let _ = word;"))
+
+mutant("generations begin with one", "who knows an inode number can guess the handle of its first file",
+       ("refused", "generations_cannot_be_guessed"),
+       (INODE, "0 => volume.random() as u32,", "0 => { let _ = volume.random(); 1 }"))
+
+mutant("generation not counted", "a stale handle leads to the next file of that number", crash("long"),
+       (INODE, "before => before.wrapping_add(1),", "before => before,"))
+
+mutant("dropped reservation given back without a fence", "what was stored to it may come down on the next owner", GIVEN_BACK,
+       within(SPAN, "drop", "if self.stored.get() { self.volume.fence(); }", ""))
+
+mutant("damage closes one lane", "the other CPUs go on", ALL_LANES,
+       within(LOG, "failed", "for number in 0..self.geometry.lanes() {", "for number in 0..1 {"))
+
+mutant("eviction ends after its first record", "what is left of a large file is lost", crash("pieces"),
+       within(EVICT, "empty", "if !left { return Ok(()); }", "let _ = left; return Ok(());"))
+
+mutant("punch ends after its first record", "the rest of the range stays", crash("punch /g - 0 72"),
+       within(FREE, "punch", "if !left { return Ok(durable); }", "let _ = left; return Ok(durable);"))
+
+mutant("zeroing ends after its first record", "the rest of the range stays", crash("zero /g - 0 72"),
+       within(OPS_DATA, "unwrite_range", "if full || to <= blocks.start {", "if full || to <= blocks.end {"))
+
+mutant("zeroed blocks stay written", "the range is as it was", crash("zero /"),
+       within(OPS_DATA, "convert_part", "part.flags ^ format::EXTENT_UNWRITTEN", "part.flags & !format::EXTENT_UNWRITTEN"))
+
+mutant("nothing left to zero on a full volume", "who zeroes the rest in place is told that there is none", crash("extents"),
+       within(OPS_DATA, "unwrite_range", "blocks.start..to.max(blocks.start)", "blocks.start..blocks.start"))
+
+mutant("zero by a hole", "a range that is zeroed gives its blocks back first", crash("zero /g"),
+       within(DATA, "zero", "let left = ops::unwrite(&driver.volume, live, from..to, time(now))?.reply();",
+              "ops::punch(&driver.volume, live, from..to, time(now)).map(drop)?; let left = from..from;"),)
+
+mutant("nothing was converted", "the range that a conversion tells is empty", crash("write /g"),
+       within(OPS_DATA, "written_range", "return Ok(finish(change, file, raw)?.map(|()| all));",
+              "let none = all.start..all.start; return Ok(finish(change, file, raw)?.map(|()| none));"))
+
+mutant("nonce of the last mount", "its records could count again", ("log", "a_mount_changes_between_reading_and_writing"),
+       (OPEN, "volume.nonce.store(volume.machine.random(), Ordering::Relaxed);", ""))
+
+mutant("names in a removed directory", "they are never seen, and what they name is lost", REMOVED,
+       within(NAMESPACE, "must_live", "if dir.nlink() == 0 { return Err(Error::NotFound); }", ""))
+
+mutant("rename into a removed directory", "the name is lost", REMOVED,
+       within(NAMESPACE, "rename", "to.as_deref().map_or(Ok(()), must_live)?;", ""))
+
+mutant("group not set", "a new file has none", crash("create /c"),
+       within(NAMESPACE, "prepare", "raw.gid = new.gid.into();", ""))
+
+mutant("group not changed", "chown changes the owner only", crash("chown"),
+       within(NAMESPACE, "set_attr", "raw.gid = attr.gid.map_or(raw.gid, Into::into);", ""))
+
+mutant("owner not changed", "chown changes the group only", crash("chown"),
+       within(NAMESPACE, "set_attr", "raw.uid = attr.uid.map_or(raw.uid, Into::into);", ""))
+
+mutant("time of access not set", "it stays as it was", crash("chown"),
+       within(NAMESPACE, "set_attr", "raw.atime = attr.atime.unwrap_or(raw.atime);", ""))
+
+mutant("time of a rename not set", "what is renamed keeps its ctime", crash("rename /f /r"),
+       within(NAMESPACE, "rename", "renamed.ctime = now;", ""))
+
+mutant("time of a link not set", "what is linked keeps its ctime", crash("link /f"),
+       within(NAMESPACE, "link", "linked.ctime = now;", ""))
+
+mutant("time of creation not set", "a new file has none", crash("create /c"),
+       within(NAMESPACE, "prepare", "raw.btime = new.now;", ""))
+
+mutant("time of a directory not set", "a name more does not change it", crash("create /c"),
+       within(NAMESPACE, "create_as", "super::touch(&mut parent, new.now);", ""))
+
+mutant("contents of what is no file", "operations on contents take whatever comes", FILES_ONLY,
+       within(OPS, "must_be_file", "if file.is_dir() { Err(Error::IsDir) } else if file.is_file()",
+              "if file.is_dir() && file.is_file() { Err(Error::IsDir) } else if file.ino() > 0"))
+
+mutant("interrupted truncation left as it is", "what lay beyond the end comes back with the next change", SETTLED,
+       within(OPS, "settle", "if file.raw.orphan == format::ORPHAN_TRUNCATING {",
+              "if file.raw.orphan == format::ORPHAN_TRUNCATING && file.ino() == 0 {"))
+
+mutant("refusal without reason", "a target is said to be too long although it is not", crash("symlink /t"),
+       within(NAMESPACE, "symlink", "if target.len() > SYMLINK_MAX {", "if target.len() > SYMLINK_MAX / 16 {"))

@@ -429,3 +429,20 @@ pub(in crate::meta) fn set<M: Machine>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_join_as_long_as_their_length_can_be_said() {
+        let run = |file_block: u64, len: u32| Run { file_block, block: 1000 + file_block, len, flags: 0 };
+        let (most, one) = (u32::MAX, u64::from(u32::MAX));
+        assert!(run(0, most - 1).continued_by(&run(one - 1, 1)));
+        assert!(!run(0, most).continued_by(&run(one, 1)), "2^32 blocks");
+        assert!(!run(0, 5).continued_by(&run(5, most - 4)), "2^32 + 1 blocks");
+        assert!(!run(0, 5).continued_by(&run(6, 1)), "a hole between them");
+        assert!(!run(0, 5).continued_by(&Run { block: 2000, ..run(5, 1) }), "elsewhere on the device");
+        assert!(!run(0, 5).continued_by(&Run { flags: 1, ..run(5, 1) }), "of another kind");
+    }
+}

@@ -74,6 +74,11 @@ impl Media {
         &self.live
     }
 
+    /// Non-temporal stores and write-backs that no CPU has fenced.
+    pub fn pending(&self) -> usize {
+        self.cpus.iter().map(|cpu| cpu.stores.len() + cpu.flushes.len()).sum()
+    }
+
     pub fn read(&self, cpu: usize, at: usize, into: &mut [u8]) {
         for (index, byte) in into.iter_mut().enumerate() {
             let (word, shift) = ((at + index) / 8, (at + index) % 8 * 8);

@@ -186,7 +186,12 @@ impl Run {
             match old.kind {
                 Kind::None => return,
                 Kind::Data => record.free_data(old.block, 1).expect("it is in use"),
-                Kind::Meta => record.free_meta(old.block, 1).expect("it is in use"),
+                Kind::Meta => {
+                    // As a merge does: the node that goes is changed as well.
+                    let (cell, gone) = (old.cells[0].to_le_bytes(), (!old.cells[0]).to_le_bytes());
+                    record.diff(cell_at(old.block, 0), &cell, &gone).expect("it fits");
+                    record.free_meta(old.block, 1).expect("it is in use");
+                }
             }
             record.diff(row_at(&self.place, index), &old.bytes(), &new.bytes()).expect("it fits");
             self.pend(cpu, Some(Pending::Rows(vec![(index, new)])));

@@ -259,6 +259,11 @@ fn a_mount_changes_between_reading_and_writing() {
     let nonce = || read(&world, format::SLOT_BLOCK * BLOCK + offset_of!(format::Slot, nonce) as u64);
     let mut nonces = BTreeSet::from([nonce()]);
     mounted.make_writable().unwrap();
+    let before = nonce();
+    let again = machine(image(&world), 7);
+    drop(open(&again, Open::ReadWrite).unwrap());
+    let after: [u8; 8] = read(&again, format::SLOT_BLOCK * BLOCK + offset_of!(format::Slot, nonce) as u64);
+    assert!(after != before, "a mount has a nonce of its own");
     for round in 0..3u8 {
         assert!(nonces.insert(nonce()));
         write(&mounted, at, &[round + 1; 8]);

@@ -126,12 +126,14 @@ fn touched(driver: &Driver<&'static Lossy>, op: &Op) -> BTreeSet<u64> {
         | Op::Extend(ino, _)
         | Op::Preallocate(ino, ..)
         | Op::Punch(ino, ..)
+        | Op::Zero(ino, ..)
+        | Op::Chown(ino, ..)
         | Op::MapStore(ino, ..)
         | Op::Fsync(ino)
         | Op::Close(ino)
         | Op::Tmpfile(ino)
         | Op::Chmod(ino, _) => vec![Some(*ino)],
-        Op::Checkpoint => vec![],
+        Op::Checkpoint | Op::Remount => vec![],
     };
     list.into_iter().flatten().collect()
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use common::driver::{Driver, Op};
 use common::model::Model;
 use common::{options, Rng};
-use pfnfs_core::media::{Error, Geometry, BLOCK};
+use pfnfs_core::media::{Geometry, BLOCK};
 use pfnfs_core::meta::{inode, mkfs, Open, Volume};
 use pfnfs_sim::media::Cut;
 use pfnfs_sim::random::Random;
@@ -104,8 +104,10 @@ fn step(driver: &mut Driver<World>, op: &Op, most: usize, adopt: u8, random: &mu
     let (result, images) = cut(&world, rate, most, random.word(), || driver.apply(op));
     match result {
         Ok(()) => {}
-        Err(Error::Corrupt { at, why }) => panic!("{op:?}: {why} at {at:x}"),
-        Err(_) => assert_eq!(driver.model, before, "a refused operation changes nothing"),
+        Err(error) => {
+            driver.refused(op, error, true).unwrap();
+            assert_eq!(driver.model, before, "a refused operation changes nothing");
+        }
     }
     let after = driver.model.clone();
     let mut looked = 0;

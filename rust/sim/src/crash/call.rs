@@ -48,12 +48,14 @@ classes! {
     TruncateUp "truncate up",
     Allocate "fallocate",
     Punch "punch a hole",
+    Zero "zero a range",
     Fsync "fsync",
     UnlinkOpen "unlink while open",
     Tmpfile "file without a name",
     Attributes "set attributes",
     WriteFault "write fault",
     Checkpoint "checkpoint",
+    Remount "remount, reading only and back",
     Mount "mount, recovery",
 }
 
@@ -173,11 +175,21 @@ pub fn resolve<M: Machine + Clone>(call: &Call, driver: &Driver<M>) -> Option<(C
         }
         "fallocate" => fallocate(model, file()?, a, b),
         "reserve" => Some((Class::Allocate, vec![Op::Preallocate(file()?, a, b.max(1) as u32)])),
-        "punch" => Some((Class::Punch, vec![Op::Punch(file()?, a, a + b.clamp(1, 3))])),
+        "punch" => Some((Class::Punch, vec![Op::Punch(file()?, a, a + b.max(1))])),
+        "zero" => Some((Class::Zero, vec![Op::Zero(file()?, a, a + b.max(1))])),
+        "chown" => Some((Class::Attributes, vec![Op::Chown(there()?, a as u32, b as u32)])),
+        "remount" => Some((Class::Remount, vec![Op::Remount])),
+        "fill" => fill(driver, file()?, a),
         "chmod" => Some((Class::Attributes, vec![Op::Chmod(there()?, a as u16)])),
         "checkpoint" => Some((Class::Checkpoint, vec![Op::Checkpoint])),
         _ => None,
     }
+}
+
+/// All free blocks but so many.
+fn fill<M: Machine + Clone>(driver: &Driver<M>, ino: u64, but: u64) -> Option<(Class, Vec<Op>)> {
+    let free = driver.volume.space().free.checked_sub(but).filter(|free| *free > 0)?;
+    Some((Class::Allocate, vec![Op::Preallocate(ino, 0, free as u32)]))
 }
 
 /// Whole blocks, and a size behind the last of them where the file ended before.

@@ -74,10 +74,14 @@ fn program(part: Part) {
         settled.borrow_mut().settled.push((now.get(), during, after.clone()));
     }));
     for call in &calls {
-        if let Some((class, ops)) = call::resolve(call, &driver) {
+        // Nobody works while a volume becomes read-only.
+        if let Some((class, ops)) = call::resolve(call, &driver).filter(|(class, _)| *class != Class::Remount) {
             history.borrow_mut().class.push((turns.get(), class));
             // What the volume refuses leaves the model as it was.
-            let _ = world.locked(Lock::Object(cpu), || ops.iter().try_for_each(|op| driver.apply(op)));
+            world.locked(Lock::Object(cpu), || {
+                let refused = ops.iter().find_map(|op| driver.apply(op).err().map(|error| (op, error)));
+                refused.map_or(Ok(()), |(op, error)| driver.refused(op, error, false)).unwrap();
+            });
         }
     }
     driver.observer = None;
@@ -109,7 +113,8 @@ fn interleave(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally
     let mut random = Random::new(seed);
     if readers {
         let (world, volume) = (world.clone(), driver.volume.clone());
-        let reader = Reader { world, volume, dirs: [dirs[0], dirs[1]], random: Random::new(mix(seed)) };
+        let next = base.model.nodes.keys().last().map_or(ROOT, |last| last + 1);
+        let reader = Reader { world, volume, dirs: [dirs[0], dirs[1]], next, random: Random::new(mix(seed)) };
         programs.push(Box::new(move || reader.run()));
     }
     let policy = match random.below(3) {

@@ -76,6 +76,87 @@ const OPERATIONS: &[&str] = &[
     "link /f /l",
     "rename /f /d",
     "rmdir /d",
+    "zero /g - 1 2",
+    "zero /f - 0 1",
+    "remount",
+];
+
+/// More of them, each only by itself, on the setups named: on files of many extents, with volumes that have only so many free
+/// blocks, so that each block that an operation takes is the one that is not there.
+const EXTRA: &[(&str, &[&str])] = &[
+    (
+        "pieces",
+        &[
+            "unlink /g",
+            "unlinkopen /g; close",
+            "rename /n0 /g",
+            "truncate /g - 0",
+            "truncate /g - 30000",
+            "punch /g - 0 72",
+            "punch /g - 3 40",
+            "zero /g - 0 72",
+            "zero /g - 5 50",
+            "write /g - 4096 4096",
+            "store /g - 4096 2",
+            "fill /n0 - 0; zero /g - 0 72",
+            "fill /n0 - 0; punch /g - 0 72",
+            "fill /n0 - 0; write /g - 4096 4096",
+            "chown /g - 7 70000",
+            "remount",
+        ],
+    ),
+    (
+        "extents",
+        &[
+            "fill /n0 - 0; zero /f - 0 1",
+            "fill /n0 - 1; zero /f - 0 1",
+            "fill /n0 - 0; zero /g - 2 1",
+            "fill /n0 - 0; write /f - 12288 9",
+            "fill /n0 - 1; write /f - 12288 9",
+            "fill /n0 - 2; write /f - 12288 9",
+            "fill /n0 - 0; store /f - 12288 2",
+            "fill /n0 - 1; store /f - 12288 2",
+            "fill /n0 - 1; reserve /f - 10 9",
+        ],
+    ),
+    (
+        "split",
+        &[
+            "fill /n0 - 0; create /c",
+            "fill /n0 - 1; create /c",
+            "fill /n0 - 2; create /c",
+            "fill /n0 - 3; create /c",
+            "fill /n0 - 1; symlink /t - 300",
+            "fill /n0 - 2; link /f /k",
+            "fill /n0 - 2; rename /f /longer",
+            "fill /n0 - 1; mkdir /m",
+        ],
+    ),
+    (
+        "small",
+        &["chown /f - 7 70000", "chown /d - 7 70000; remount", "remount; create /c", "create /c; remount; unlink /c"],
+    ),
+    (
+        "inodes",
+        &[
+            "fill /f - 0; create /c",
+            "fill /f - 16; create /c",
+            "fill /f - 17; create /c",
+            "unlink /k60; fill /f - 0; create /c",
+        ],
+    ),
+];
+
+/// Those on a file of more than one leaf of extents: in `make check-full`.
+const MANY: &[&str] = &[
+    "unlink /g",
+    "rename /n0 /g",
+    "truncate /g - 9000",
+    "punch /g - 0 200",
+    "punch /g - 30 130",
+    "zero /g - 0 200",
+    "zero /g - 11 100",
+    "fill /n0 - 0; zero /g - 0 200",
 ];
 
 /// Where `checkpoint` is in the list.
@@ -86,8 +167,11 @@ const _: () = assert!(matches!(OPERATIONS[CHECKPOINT].as_bytes(), b"checkpoint")
 const GROWING: [[usize; 2]; 6] = [[0, 1], [0, 2], [2, 0], [3, 0], [5, 0], [6, 3]];
 
 fn operation(index: usize) -> Vec<Item> {
-    let calls = OPERATIONS[index].split(';').map(|text| Item::Call(text.parse().expect("a call")));
-    calls.collect()
+    calls(OPERATIONS[index])
+}
+
+fn calls(text: &str) -> Vec<Item> {
+    text.split(';').map(|text| Item::Call(text.parse().expect("a call"))).collect()
 }
 
 /// Setups on which a tree is about to get a level more or less.
@@ -100,6 +184,8 @@ pub struct Tier {
     /// Of single operations where a tree gets a level more or less.
     pub edge: Budget,
     pub two: Budget,
+    /// Of operations of many records.
+    pub pieces: Budget,
     pub long: Budget,
     /// Sequences of three, sequences on a volume that is full, and long ones.
     pub threes: usize,
@@ -109,6 +195,8 @@ pub struct Tier {
     pub cpus: usize,
     /// Sequences of two with a checkpoint behind, which writes little at a time.
     pub checkpoints: usize,
+    /// Files of several leaves of extents as well.
+    pub many: bool,
 }
 
 /// What a test of a mutant does.
@@ -116,12 +204,14 @@ pub const QUICK: Tier = Tier {
     one: Budget { all: 512, words: 512, pairs: 300, random: 100 },
     edge: Budget { all: 64, words: 128, pairs: 100, random: 50 },
     two: Budget { all: 64, words: 96, pairs: 30, random: 20 },
+    pieces: Budget { all: 16, words: 12, pairs: 6, random: 6 },
     long: Budget { all: 32, words: 32, pairs: 6, random: 10 },
     threes: 50,
     brims: 50,
     longs: 50,
     cpus: 50,
     checkpoints: 10,
+    many: false,
 };
 
 /// What `make check` does.
@@ -129,12 +219,14 @@ pub const CHECK: Tier = Tier {
     one: Budget { all: 1024, words: 4096, pairs: 5000, random: 200 },
     edge: Budget { all: 256, words: 256, pairs: 300, random: 100 },
     two: Budget { all: 64, words: 48, pairs: 10, random: 10 },
+    pieces: Budget { all: 16, words: 12, pairs: 6, random: 6 },
     long: Budget { all: 32, words: 24, pairs: 6, random: 10 },
     threes: 400,
     brims: 100,
     longs: 60,
     cpus: 200,
     checkpoints: 150,
+    many: false,
 };
 
 /// What `make check-full` does.
@@ -142,12 +234,14 @@ pub const FULL: Tier = Tier {
     one: Budget { all: 65_536, words: 65_536, pairs: 100_000, random: 10_000 },
     edge: Budget { all: 4096, words: 16_384, pairs: 20_000, random: 2000 },
     two: Budget { all: 1024, words: 4096, pairs: 4000, random: 500 },
+    pieces: Budget { all: 64, words: 48, pairs: 20, random: 20 },
     long: Budget { all: 64, words: 256, pairs: 30, random: 30 },
     threes: 20_000,
     brims: 5000,
     longs: 4000,
     cpus: 10000,
     checkpoints: 2000,
+    many: true,
 };
 
 /// A piece of work.
@@ -155,6 +249,8 @@ pub const FULL: Tier = Tier {
 enum Piece {
     /// Operations, by their places in the list, on this setup.
     Sequence(&'static str, Vec<usize>),
+    /// One operation of [`EXTRA`] or [`MANY`], on this setup.
+    Extra(&'static str, &'static str),
     /// Operations of two CPUs, as this seed interleaves them.
     Cpus(Vec<usize>, Vec<usize>, u64),
     Long,
@@ -197,11 +293,17 @@ impl Plan {
             (0..tier.cpus).map(|_| Piece::Cpus(some(2, &mut random), some(2, &mut random), random.word() >> 32)),
         );
         pieces.extend((0..tier.longs).map(|_| Piece::Long));
+        let extra = EXTRA.iter().flat_map(|(setup, all)| all.iter().map(|text| Piece::Extra(setup, text)));
+        pieces.extend(extra);
+        if tier.many {
+            pieces.extend(MANY.iter().map(|text| Piece::Extra("many pieces", text)));
+        }
         if let Some(only) = only {
             pieces.retain(|piece| match piece {
                 Piece::Sequence(setup, operations) => {
                     *setup == only || operations.last().is_some_and(|last| OPERATIONS[*last].contains(only))
                 }
+                Piece::Extra(setup, text) => *setup == only || text.contains(only),
                 Piece::Cpus(..) => only == "cpus",
                 Piece::Long => only == "long",
             });
@@ -239,7 +341,12 @@ impl Plan {
                     [_, _] | [.., CHECKPOINT] => self.tier.two,
                     _ => self.tier.long,
                 };
-                self.sequence(setup, &operations, budget, &mut random, tally)
+                let items = operations.iter().flat_map(|index| operation(*index)).collect();
+                self.sequence(setup, items, budget, &mut random, tally)
+            }
+            Piece::Extra(setup, text) => {
+                let budget = if setup.ends_with("pieces") { self.tier.pieces } else { self.tier.edge };
+                self.sequence(setup, calls(text), budget, &mut random, tally)
             }
             Piece::Cpus(one, two, seed) => {
                 let setup = Setup::named(["cpus", "one lane"][random.below(2)]).expect("it is in the list");
@@ -260,13 +367,12 @@ impl Plan {
     fn sequence(
         &self,
         setup: &str,
-        operations: &[usize],
+        items: Vec<Item>,
         budget: Budget,
         random: &mut Random,
         tally: &Arc<Tally>,
     ) -> Result<(), Failure> {
         let setup = Setup::named(setup).expect("it is in the list");
-        let items: Vec<Item> = operations.iter().flat_map(|index| operation(*index)).collect();
         let from = items.len();
         let mut workload = Workload { setup, seed: self.seed, items };
         let kept = Run::new(&workload, setup.base(), tally).go(&Effort { from, budget, keep_one_of: 400 })?;
@@ -325,7 +431,7 @@ fn by_chance(setup: &Setup, random: &mut Random, count: usize) -> Vec<Item> {
         let at = [0, 1000, 4096, 4100, 5000, 8192, 9000, 12_288, 16_384, 20_000][random.below(10)];
         let len = [8, 64, 700, 4096, 5000, 9000][random.below(6)];
         let (block, blocks) = (random.below(6) as u64, 1 + random.below(3) as u64);
-        match random.below(34) {
+        match random.below(37) {
             0..=3 => Call::new("create", &path(random), "-", 0, 0),
             4 => Call::new("mkdir", &path(random), "-", 0, 0),
             5 => Call::new("mkfifo", &path(random), "-", 0, 0),
@@ -347,6 +453,9 @@ fn by_chance(setup: &Setup, random: &mut Random, count: usize) -> Vec<Item> {
             29 | 30 => Call::new("store", &file(random), "-", at, 1 + random.below(4) as u64),
             31 => Call::new("fsync", &file(random), "-", 0, 0),
             32 => Call::new("chmod", &file(random), "-", random.below(512) as u64, 0),
+            33 => Call::new("zero", &file(random), "-", block, blocks),
+            34 => Call::new("chown", &path(random), "-", random.below(9) as u64, random.below(99_999) as u64),
+            35 if random.chance(64) => Call::new("remount", "-", "-", 0, 0),
             _ => Call::new("checkpoint", "-", "-", 0, 0),
         }
     };

@@ -15,7 +15,7 @@ use crate::random::Random;
 use crate::world::{Lock, World};
 
 /// Things that a reader does.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 100;
 /// Inode numbers that it looks for: those of the root and behind.
 const NUMBERS: usize = 40;
 
@@ -25,6 +25,8 @@ pub struct Reader {
     pub volume: Rc<Volume<World>>,
     /// The directories of the CPUs.
     pub dirs: [u64; 2],
+    /// The first inode number that is free when it begins.
+    pub next: u64,
     pub random: Random,
 }
 
@@ -36,7 +38,11 @@ impl Reader {
         for _ in 0..ROUNDS {
             match self.random.below(8) {
                 0..=3 => {
-                    let ino = ROOT + self.random.below(NUMBERS) as u64;
+                    // Mostly one that is given to a file about now.
+                    let ino = match self.random.below(4) {
+                        0 => ROOT + self.random.below(NUMBERS) as u64,
+                        _ => self.next + self.random.below(2) as u64,
+                    };
                     known.extend(self.find(ino, None).map(|live| (ino, live.generation())));
                 }
                 4 if !known.is_empty() => {

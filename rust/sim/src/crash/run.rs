@@ -268,7 +268,8 @@ impl<'a> Run<'a> {
         if self.judge.borrow().looks() {
             self.look_on(&mut driver);
         }
-        let mut result = ops.iter().try_for_each(|op| driver.apply(op));
+        let refused = ops.iter().find_map(|op| driver.apply(op).err().map(|error| (op, error)));
+        let mut result = Ok(());
         if !matches!(self.workload.items.get(items), Some(Item::Call(_))) {
             // What was evicted waits for company, unless this is the end: of all, or of this generation, so that a state met
             // at the end is met again when something follows it.
@@ -278,12 +279,13 @@ impl<'a> Run<'a> {
         driver.observer = None;
         self.show(&[&driver.model]);
         self.clock = driver.clock;
-        match result {
-            Ok(()) => {}
-            Err(error @ (Error::Corrupt { .. } | Error::Poison { .. })) => return Err(format!("{call}: {error:?}")),
-            Err(_) => {}
-        }
+        result.map_err(|error| format!("{call}: {error:?}"))?;
+        refused.map_or(Ok(()), |(op, error)| driver.refused(op, error, true))?;
         self.verdict()?;
+        let pending = self.world.media.borrow().pending();
+        if pending > 0 {
+            return Err(format!("{call}: {pending} stores that nobody has waited for"));
+        }
         self.tally.live.fetch_add(1, Ordering::Relaxed);
         driver.verify().map_err(|why| format!("live memory after {call}: {why}"))?;
         self.driver = Some(driver);

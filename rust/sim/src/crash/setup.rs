@@ -41,6 +41,8 @@ enum Tree {
     BeforeSplit,
     /// It has two leaves, which become one when the next entry of one of them is removed.
     BeforeMerge,
+    /// A file of so many extents of one block each, every other one unwritten.
+    Pieces(u64),
 }
 
 /// A few files, one of each kind: whole blocks, a tail, a hole, blocks that are not written, two names.
@@ -85,6 +87,8 @@ pub static SETUPS: &[Setup] = &[
     Setup { name: "split", blocks: 64, lanes: 1, half: 2048, tree: Tree::BeforeSplit, names: 6, longest: 3 },
     Setup { name: "merge", blocks: 64, lanes: 1, half: 2048, tree: Tree::BeforeMerge, names: 6, longest: 3 },
     Setup { name: "extents", blocks: 64, lanes: 1, half: 2048, tree: Tree::Of(EXTENTS), names: 6, longest: 3 },
+    Setup { name: "pieces", blocks: 128, lanes: 1, half: 2048, tree: Tree::Pieces(72), names: 6, longest: 3 },
+    Setup { name: "many pieces", blocks: 280, lanes: 1, half: 2048, tree: Tree::Pieces(200), names: 6, longest: 3 },
     Setup { name: "cpus", blocks: 60, lanes: 2, half: 2048, tree: Tree::Twice(FILES), names: 6, longest: 3 },
     Setup { name: "one lane", blocks: 60, lanes: 1, half: 2048, tree: Tree::Twice(FILES), names: 6, longest: 3 },
 ];
@@ -134,6 +138,13 @@ impl Setup {
                 // 256 slots, of which the header takes 16.
                 for number in driver.model.nodes.len()..240 {
                     driver.apply(&Op::Create(ROOT, format!("k{number}").into_bytes())).expect("the tree has room");
+                }
+            }
+            Tree::Pieces(count) => {
+                fill(&mut driver, FILES);
+                fill(&mut driver, &format!("unlink /g; create /g; reserve /g - 0 {count}"));
+                for block in (0..count).step_by(2) {
+                    fill(&mut driver, &format!("write /g - {} 4096", block * BLOCK));
                 }
             }
             Tree::BeforeSplit | Tree::BeforeMerge => {}

@@ -10,11 +10,15 @@ use pfnfs_core::meta::{ops, Machine};
 
 use super::driver::Driver;
 use super::model::Model;
+use super::refusal::ROOM;
 use super::time;
+
+/// Blocks that one record makes a hole, whatever they lie in.
+const FEW: u64 = 3;
 
 impl<M: Machine + Clone> Driver<M> {
     fn touched(model: &mut Model, ino: u64, now: i64) {
-        model.nodes.get_mut(&ino).unwrap().mtime = now;
+        model.nodes.get_mut(&ino).unwrap().touch(now);
     }
 
     pub(super) fn truncate(&mut self, ino: u64, size: u64, now: i64) -> Result {
@@ -159,14 +163,22 @@ impl<M: Machine + Clone> Driver<M> {
         self.machine.fence();
         let size = (end > live.size()).then_some(end);
         match (unwritten, size) {
-            (true, size) => {
-                ops::written(&self.volume, live, pos / BLOCK, used.div_ceil(BLOCK), size, time(now)).map(drop)?
-            }
+            (true, size) => self.written(live, pos / BLOCK, used.div_ceil(BLOCK), size, now)?,
             (false, Some(size)) => ops::extend(&self.volume, live, size, time(now)).map(drop)?,
             (false, None) => unreachable!("a write behind the end makes the file larger"),
         }
         self.wrote(live.ino(), pos, &bytes[..n as usize], now);
         Ok(n as usize)
+    }
+
+    /// Unwritten blocks become written ones; others only to make up for a lack of space.
+    fn written(&self, live: &mut Live, at: u64, count: u64, size: Option<u64>, now: i64) -> Result {
+        let range = ops::written(&self.volume, live, at, count, size, time(now))?.reply();
+        assert!(
+            range.start <= at && range.end >= at + count,
+            "{range:?} were converted, {count} from {at} on asked for"
+        );
+        Ok(())
     }
 
     /// Where blocks for file block `at` are best taken from.
@@ -223,7 +235,7 @@ impl<M: Machine + Clone> Driver<M> {
             Extent::Data { block, .. } => {
                 self.machine.zero_nt(block * BLOCK, BLOCK)?;
                 self.machine.fence();
-                ops::written(&self.volume, live, at, 1, None, time(now)).map(drop)?;
+                self.written(live, at, 1, None, now)?;
                 self.settle(|model| Self::touched(model, ino, now));
                 block
             }
@@ -301,20 +313,86 @@ impl<M: Machine + Clone> Driver<M> {
         })
     }
 
-    /// A hole of whole blocks. More than a few are several records: then a power cut may leave a part of it.
+    /// A hole of whole blocks.
     pub(super) fn punch(&mut self, ino: u64, from: u64, to: u64, now: i64) -> Result {
         self.mapped.retain(|(file, block)| *file != ino || !(from..to).contains(block));
         self.with(ino, |driver, live| {
             ops::punch(&driver.volume, live, from..to, time(now)).map(drop)?;
-            let change = |model: &mut Model| {
-                let data = model.data_mut(ino);
-                let len = data.len() as u64;
-                data[(from * BLOCK).min(len) as usize..(to * BLOCK).min(len) as usize].fill(0);
-                model.tighten(ino, from * BLOCK..to * BLOCK);
-                Self::touched(model, ino, now);
-            };
-            driver.settle(change);
+            driver.zeroed(ino, from..to, now);
             Ok(())
         })
+    }
+
+    /// Blocks of a file were made to read as zeroes, by one record if they are few.
+    fn zeroed(&mut self, ino: u64, blocks: std::ops::Range<u64>, now: i64) {
+        let bytes = blocks.start * BLOCK..blocks.end.saturating_mul(BLOCK);
+        let change = |model: &mut Model| {
+            let data = model.data_mut(ino);
+            let len = data.len() as u64;
+            data[bytes.start.min(len) as usize..bytes.end.min(len) as usize].fill(0);
+            Self::touched(model, ino, now);
+        };
+        if blocks.end - blocks.start <= FEW {
+            self.settle(|model| {
+                change(model);
+                model.tighten(ino, bytes.clone());
+            });
+        } else {
+            let end = bytes.end.min(self.model.data(ino).len() as u64).max(bytes.start);
+            self.settle_parts(ino, bytes.start..end, change);
+            self.model.tighten(ino, bytes);
+        }
+    }
+
+    /// Whole blocks below the end read as zeroes, and stay the file's; holes get blocks first.
+    pub(super) fn zero(&mut self, ino: u64, from: u64, to: u64, now: i64) -> Result {
+        self.preallocate(ino, from, to.saturating_sub(from).max(1) as u32, now)?;
+        let to = to.min(self.model.data(ino).len() as u64 / BLOCK).max(from);
+        self.mapped.retain(|(file, block)| *file != ino || !(from..to).contains(block));
+        self.with(ino, |driver, live| {
+            let left = ops::unwrite(&driver.volume, live, from..to, time(now))?.reply();
+            let mut at = from;
+            while at < to {
+                let Extent::Data { len, .. } = extent::find(&driver.volume, live, at)? else {
+                    panic!("a hole at {at}")
+                };
+                at += u64::from(len);
+            }
+            assert!(left.start == from && left.end <= to, "what is left of a range");
+            assert!(left.is_empty() || driver.volume.space().free <= ROOM, "{left:?} left, and there is space");
+            if left.is_empty() {
+                driver.zeroed(ino, from..to, now);
+                return Ok(());
+            }
+            if left.end < to {
+                driver.zeroed(ino, left.end..to, now);
+            } else {
+                driver.settle(|model| Self::touched(model, ino, now));
+            }
+            driver.zero_written(live, left.clone())?;
+            driver.settle_torn(ino, left.start * BLOCK..left.end * BLOCK, |model| {
+                model.data_mut(ino)[(left.start * BLOCK) as usize..(left.end * BLOCK) as usize].fill(0);
+            });
+            Ok(())
+        })
+    }
+
+    /// Zeroes written blocks in place.
+    fn zero_written(&self, live: &Live, blocks: std::ops::Range<u64>) -> Result {
+        let mut at = blocks.start;
+        while at < blocks.end {
+            at += match extent::find(&self.volume, live, at)? {
+                Extent::Data { block, len, unwritten, .. } => {
+                    let len = u64::from(len).min(blocks.end - at);
+                    if !unwritten {
+                        self.machine.zero_nt(block * BLOCK, len * BLOCK)?;
+                        self.machine.fence();
+                    }
+                    len
+                }
+                Extent::Hole { len } => len,
+            };
+        }
+        Ok(())
     }
 }

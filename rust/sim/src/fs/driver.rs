@@ -31,6 +31,8 @@ pub struct Driver<M: Machine + Clone> {
     pub(super) mapped: BTreeSet<(u64, u64)>,
     /// Files whose times the media do not have yet.
     pub(super) dirty: BTreeSet<u64>,
+    /// The last generations of inode numbers.
+    generations: BTreeMap<u64, u32>,
     /// Who looks on.
     pub observer: Option<Observer>,
 }
@@ -40,6 +42,13 @@ pub type Observer = Box<dyn FnMut(&[&Model], &Model)>;
 
 fn new(mode: u16, now: i64, what: What<'_>) -> New<'_> {
     New { mode, uid: 1000, gid: 100, now: time(now), what }
+}
+
+/// What the model has of an inode that was just made: of what the volume says only what the caller does not choose.
+fn made(live: &Live, now: i64, kind: Kind) -> Node {
+    let (mode, uid, gid, generation) = (live.mode(), live.uid(), live.gid(), live.generation());
+    let nlink = if live.is_dir() { 2 } else { 1 };
+    Node { mode, nlink, uid, gid, generation, atime: now, mtime: now, ctime: now, btime: now, kind }
 }
 
 impl<M: Machine + Clone> Driver<M> {
@@ -63,13 +72,12 @@ impl<M: Machine + Clone> Driver<M> {
             from = ino + 1;
         }
         let root = inode::load(&volume, ROOT, None)?;
-        let entries = BTreeMap::new();
-        let node =
-            Node { mode: root.mode(), nlink: 2, uid: root.uid(), mtime: 1, kind: Kind::Dir { parent: ROOT, entries } };
+        let kind = Kind::Dir { parent: ROOT, entries: BTreeMap::new() };
+        let node = Node { nlink: 2, ..made(&root, 1, kind) };
         let model = Model { nodes: BTreeMap::from([(ROOT, node)]), loose: BTreeMap::new() };
         let lives = BTreeMap::from([(ROOT, root)]);
-        let (mapped, dirty) = Default::default();
-        Ok(Driver { machine, volume, root: ROOT, model, lives, clock: 100, mapped, dirty, observer: None })
+        let (mapped, dirty, generations) = Default::default();
+        Ok(Driver { machine, volume, root: ROOT, model, lives, clock: 100, mapped, dirty, generations, observer: None })
     }
 
     /// Takes over a model that the volume is known to have, and loads its inodes.
@@ -85,8 +93,8 @@ impl<M: Machine + Clone> Driver<M> {
         let lives = self.lives.iter().filter(|(ino, _)| model.nodes.contains_key(ino));
         let lives = lives.map(|(ino, live)| (*ino, live.clone())).collect();
         let (machine, volume) = (self.machine.clone(), self.volume.clone());
-        let (mapped, dirty) = Default::default();
-        Driver { machine, volume, root: dir, model, lives, clock, mapped, dirty, observer: None }
+        let (mapped, dirty, generations) = Default::default();
+        Driver { machine, volume, root: dir, model, lives, clock, mapped, dirty, generations, observer: None }
     }
 
     /// A step of an operation has returned: the model follows.
@@ -107,6 +115,25 @@ impl<M: Machine + Clone> Driver<M> {
         self.model.tighten(ino, bytes);
         if let Some(observer) = &mut self.observer {
             observer(&[&during], &self.model);
+        }
+    }
+
+    /// The number of a new file has the generation behind that of the last file that had it, as far as that is known.
+    fn next_generation(&mut self, live: &Live) {
+        if let Some(last) = self.generations.insert(live.ino(), live.generation()) {
+            assert_eq!(live.generation(), last.wrapping_add(1).max(1), "generation of inode {}", live.ino());
+        }
+    }
+
+    /// The same for a step of several records, each of which leaves a part of these bytes as they become.
+    pub(super) fn settle_parts(&mut self, ino: u64, bytes: std::ops::Range<u64>, change: impl Fn(&mut Model)) {
+        let (before, mut during) = (self.model.clone(), self.model.clone());
+        during.loosen(ino, bytes.clone());
+        change(&mut during);
+        change(&mut self.model);
+        self.model.tighten(ino, bytes);
+        if let Some(observer) = &mut self.observer {
+            observer(&[&before, &during], &self.model);
         }
     }
 
@@ -155,8 +182,11 @@ impl<M: Machine + Clone> Driver<M> {
             Op::Punch(ino, from, to) => self.punch(*ino, *from, *to, now),
             Op::MapStore(ino, pos, bytes) => self.map_store(*ino, *pos, bytes, now),
             Op::Fsync(ino) => self.fsync(*ino, now),
+            Op::Zero(ino, from, to) => self.zero(*ino, *from, *to, now),
             Op::Chmod(ino, mode) => self.chmod(*ino, *mode, now),
+            Op::Chown(ino, uid, gid) => self.chown(*ino, *uid, *gid, now),
             Op::Checkpoint => self.volume.checkpoint(),
+            Op::Remount => self.remount(),
         }
     }
 
@@ -167,9 +197,35 @@ impl<M: Machine + Clone> Driver<M> {
             driver.settle(|model| {
                 let node = model.nodes.get_mut(&ino).unwrap();
                 node.mode = node.mode & 0o170_000 | mode & 0o7777;
+                node.ctime = now;
             });
             Ok(())
         })
+    }
+
+    /// Another owner and group, and another time of the last access.
+    fn chown(&mut self, ino: u64, uid: u32, gid: u32, now: i64) -> Result {
+        self.with(ino, |driver, live| {
+            let (uid, gid, atime) = (Some(uid), Some(gid), Some(time(now)));
+            let attr = ops::SetAttr { uid, gid, atime, ctime: atime, ..Default::default() };
+            ops::set_attr(&driver.volume, live, &attr).map(drop)?;
+            driver.settle(|model| {
+                let node = model.nodes.get_mut(&ino).unwrap();
+                (node.uid, node.gid) = (uid.unwrap_or(node.uid), gid.unwrap_or(node.gid));
+                (node.atime, node.ctime) = (now, now);
+            });
+            Ok(())
+        })
+    }
+
+    /// Read-only, and back.
+    fn remount(&mut self) -> Result {
+        self.volume.close()?;
+        let mut root = self.live(ROOT);
+        let refused = ops::set_attr(&self.volume, &mut root, &ops::SetAttr { uid: Some(9), ..Default::default() });
+        self.keep(root);
+        assert_eq!(refused.map(drop), Err(Error::ReadOnly), "a volume that is closed");
+        self.volume.make_writable()
     }
 
     /// A file without a name, open.
@@ -177,8 +233,10 @@ impl<M: Machine + Clone> Driver<M> {
         let new = new(S_IFREG | 0o600, now, What::File);
         let number = ops::number(&self.volume, near)?;
         let created = ops::tmpfile(&self.volume, &new, number)?.reply();
-        let node = Node { mode: new.mode, nlink: 0, uid: new.uid, mtime: now, kind: Kind::File(Vec::new()) };
+        let node = Node { nlink: 0, ..made(&created, now, Kind::File(Vec::new())) };
+        assert_eq!((node.mode, node.uid, node.gid), (new.mode, new.uid, new.gid), "attributes of a new file");
         let ino = created.ino();
+        self.next_generation(&created);
         self.settle(|model| assert!(model.nodes.insert(ino, node).is_none(), "number {ino} given twice"));
         self.keep(created);
         Ok(())
@@ -200,14 +258,16 @@ impl<M: Machine + Clone> Driver<M> {
         let created = result?.reply();
         let ino = created.ino();
         let is_dir = created.is_dir();
-        let node =
-            Node { mode: new.mode, nlink: if is_dir { 2 } else { 1 }, uid: new.uid, mtime: new.now.sec.get(), kind };
+        let now = new.now.sec.get();
+        let node = made(&created, now, kind);
+        assert_eq!((node.mode, node.uid, node.gid), (new.mode, new.uid, new.gid), "attributes of a new file");
+        self.next_generation(&created);
         self.settle(|model| {
             assert!(model.nodes.insert(ino, node).is_none(), "number {ino} given twice");
             model.entries_mut(dir).insert(name.to_vec(), ino);
             let parent = model.nodes.get_mut(&dir).unwrap();
             parent.nlink += u32::from(is_dir);
-            parent.mtime = new.now.sec.get();
+            parent.touch(now);
         });
         self.keep(created);
         Ok(())
@@ -225,8 +285,9 @@ impl<M: Machine + Clone> Driver<M> {
         result?;
         self.settle(|model| {
             model.entries_mut(dir).insert(name.to_vec(), target);
-            model.nodes.get_mut(&dir).unwrap().mtime = now;
-            model.nodes.get_mut(&target).unwrap().nlink += 1;
+            model.nodes.get_mut(&dir).unwrap().touch(now);
+            let node = model.nodes.get_mut(&target).unwrap();
+            (node.nlink, node.ctime) = (node.nlink + 1, now);
         });
         Ok(())
     }
@@ -254,10 +315,10 @@ impl<M: Machine + Clone> Driver<M> {
         let open = open && !victim.is_dir();
         self.settle(|model| {
             let node = model.nodes.get_mut(&dir).unwrap();
-            node.mtime = now;
+            node.touch(now);
             node.nlink -= u32::from(victim.is_dir());
             model.entries_mut(dir).remove(name);
-            model.drop_link(ino, open);
+            model.drop_link(ino, open, now);
         });
         if open {
             self.keep(victim);
@@ -317,8 +378,9 @@ impl<M: Machine + Clone> Driver<M> {
             model.entries_mut(from).remove(from_name);
             model.entries_mut(to).insert(to_name.to_vec(), moved_ino);
             for dir in [from, to] {
-                model.nodes.get_mut(&dir).unwrap().mtime = now;
+                model.nodes.get_mut(&dir).unwrap().touch(now);
             }
+            model.nodes.get_mut(&moved_ino).unwrap().ctime = now;
             if is_dir {
                 model.nodes.get_mut(&from).unwrap().nlink -= 1;
                 model.nodes.get_mut(&to).unwrap().nlink += u32::from(!replaces);
@@ -327,7 +389,7 @@ impl<M: Machine + Clone> Driver<M> {
                 }
             }
             if let Some(ino) = victim_ino {
-                model.drop_link(ino, false);
+                model.drop_link(ino, false, now);
             }
         });
         victim.map_or(Ok(()), |live| self.forget(live))

@@ -9,6 +9,7 @@ pub mod driver;
 pub mod model;
 pub mod op;
 mod read;
+mod refusal;
 
 use pfnfs_core::media::format::Time;
 use pfnfs_core::meta::mkfs;
@@ -35,8 +36,19 @@ impl Rng {
     }
 }
 
+/// A moment: each second has nanoseconds of its own.
 pub fn time(sec: i64) -> Time {
-    Time { sec: sec.into(), nsec: 7.into() }
+    Time { sec: sec.into(), nsec: ((crate::random::mix(sec as u64) % 1_000_000_000) as u32).into() }
+}
+
+/// The second of a moment that [`time`] has made; of any other one a number that no clock here shows.
+pub fn second(moment: Time) -> i64 {
+    let sec = moment.sec.get();
+    if moment == time(sec) {
+        sec
+    } else {
+        i64::MIN + i64::from(moment.nsec.get())
+    }
 }
 
 /// Options of a small volume.

@@ -11,8 +11,21 @@ pub struct Node {
     pub mode: u16,
     pub nlink: u32,
     pub uid: u32,
+    pub gid: u32,
+    pub generation: u32,
+    /// Seconds; the nanoseconds follow from them.
+    pub atime: i64,
     pub mtime: i64,
+    pub ctime: i64,
+    pub btime: i64,
     pub kind: Kind,
+}
+
+impl Node {
+    /// Its contents were changed.
+    pub fn touch(&mut self, now: i64) {
+        (self.mtime, self.ctime) = (now, now);
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -120,8 +133,9 @@ impl Model {
     }
 
     /// Drops a link. A file that loses its last one stays, without a name, if it is `open`.
-    pub fn drop_link(&mut self, ino: u64, open: bool) {
+    pub fn drop_link(&mut self, ino: u64, open: bool, now: i64) {
         let node = self.nodes.get_mut(&ino).unwrap();
+        node.ctime = now;
         node.nlink = if matches!(node.kind, Kind::Dir { .. }) { 0 } else { node.nlink - 1 };
         if node.nlink == 0 && !open {
             self.remove(ino);
@@ -188,8 +202,8 @@ impl Model {
             return false;
         }
         data.iter().zip(other).enumerate().all(|(at, (byte, other))| {
-            let loose = self.loose.get(&(ino, at as u64 / 8));
-            byte == other || loose.is_some_and(|words| words.iter().any(|word| word[at % 8] == *other))
+            let loose = || self.loose.get(&(ino, at as u64 / 8));
+            byte == other || loose().is_some_and(|words| words.iter().any(|word| word[at % 8] == *other))
         })
     }
 
@@ -214,8 +228,8 @@ fn unlike(node: &Node, found: &Node) -> String {
                 at.map_or(String::new(), |at| format!(" {:02x?} at {at}", &data[at..data.len().min(at + 8)]))
             };
             let text = |node: &Node, data: &[u8]| {
-                let (links, mode, time) = (node.nlink, node.mode, node.mtime);
-                format!("{} bytes, {links} links, mode {mode:o}, mtime {time}{}", data.len(), bytes(data))
+                let rest = format!("{:?}", Node { kind: Kind::Special(0), ..node.clone() });
+                format!("{} bytes{}, {rest}", data.len(), bytes(data))
             };
             format!("{} instead of {}", text(found, other), text(node, data))
         }

@@ -30,10 +30,16 @@ pub enum Op {
     Truncate(u64, u64),
     Extend(u64, u64),
     Preallocate(u64, u64, u32),
-    /// From block to block; few enough for one record.
+    /// From block to block.
     Punch(u64, u64, u64),
+    /// The same, and the blocks stay.
+    Zero(u64, u64, u64),
     Chmod(u64, u16),
+    /// Owner and group.
+    Chown(u64, u32, u32),
     Checkpoint,
+    /// Read-only, and back.
+    Remount,
 }
 
 impl Model {

@@ -11,6 +11,7 @@ use pfnfs_core::meta::{dir, walk, Machine};
 
 use super::driver::{Driver, ROOT};
 use super::model::{Kind, Model, Node};
+use super::second;
 
 impl<M: Machine + Clone> Driver<M> {
     /// The volume as a model.
@@ -44,8 +45,9 @@ impl<M: Machine + Clone> Driver<M> {
         } else {
             Kind::Special(live.rdev())
         };
-        let mtime = live.mtime().sec.get();
-        Ok(Node { mode: live.mode(), nlink: live.nlink(), uid: live.uid(), mtime, kind })
+        let [atime, mtime, ctime, btime] = [live.atime(), live.mtime(), live.ctime(), live.btime()].map(second);
+        let (mode, nlink, generation) = (live.mode(), live.nlink(), live.generation());
+        Ok(Node { mode, nlink, uid: live.uid(), gid: live.gid(), generation, atime, mtime, ctime, btime, kind })
     }
 
     fn entries(&self, live: &Live) -> Result<BTreeMap<Vec<u8>, u64>> {
