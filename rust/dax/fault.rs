@@ -163,6 +163,10 @@ impl Site<'_> {
             counters.copied.one();
             return f.copy_from(g, frame);
         }
+        if f.must_leave() {
+            mapped_4k.one();
+            return f.leave(g, frame);
+        }
         if write.is_some() {
             if let Err(e) = g.mark_written(f.index()) {
                 return Outcome::from_error(e);

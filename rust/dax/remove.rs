@@ -75,7 +75,8 @@ pub(crate) fn evict<'a, T: Type>(inode: &Evicting<'a, T>, keep: bool) -> Result<
 
 /// Takes all entries out of the mapping of an inode that nobody uses, if no page is pinned. What is in them need not become durable.
 pub(crate) fn try_empty(mapping: &Mapping) {
-    if mapping.exclusive().empty(0..u64::MAX) {
+    let Ok(site) = Site::of(mapping) else { return };
+    if mapping.exclusive().empty(site.locks, 0..u64::MAX) {
         trace::remove(mapping, &(0..u64::MAX));
     }
 }
@@ -148,7 +149,7 @@ impl Site<'_> {
         let whole = self.mapping.whole(pages);
         self.clean(whole.start..pages.start)?;
         self.clean(pages.end..whole.end)?;
-        Ok(exclusive.empty(pages.clone()))
+        Ok(exclusive.empty(self.locks, pages.clone()))
     }
 
     /// Makes all durable and takes it out, unless a page is pinned: then `false`, and nobody maps it any more. Also says whether
@@ -158,13 +159,13 @@ impl Site<'_> {
         let exclusive = self.mapping.exclusive();
         // A pin may outlast the power.
         let cleaned = self.clean(ALL);
-        if !exclusive.release(&ALL) {
+        if !exclusive.release(self.locks, &ALL) {
             self.media.counters().waits.one();
             return (false, cleaned);
         }
         // What has come by a pin since.
         let cleaned = cleaned.and(self.clean(ALL));
-        let emptied = exclusive.empty(ALL);
+        let emptied = exclusive.empty(self.locks, ALL);
         trace::remove(self.mapping, &ALL);
         (emptied, cleaned)
     }
@@ -173,7 +174,7 @@ impl Site<'_> {
     fn drain(&self, exclusive: &Exclusive<'_>, keep: bool) -> Result {
         let mut waits = WAITS;
         let cleaned = if keep { self.clean(0..u64::MAX) } else { Ok(()) };
-        while !exclusive.empty(0..u64::MAX) {
+        while !exclusive.empty(self.locks, 0..u64::MAX) {
             self.wait(&mut waits);
         }
         trace::remove(self.mapping, &(0..u64::MAX));

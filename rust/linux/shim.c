@@ -9,6 +9,10 @@
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
+#include <linux/leafops.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/workqueue.h>
 #include <linux/writeback.h>
 #include <linux/mutex.h>
@@ -436,6 +440,27 @@ void pfnfs_folio_put(struct page *page)
 	folio_put(page_folio(page));
 }
 
+/* A page of our own, charged to who is running; it may be mapped. */
+struct page *pfnfs_zeroed_page(void)
+{
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
+void pfnfs_page_lock(struct page *page)
+{
+	lock_page(page);
+}
+
+void pfnfs_page_unlock(struct page *page)
+{
+	unlock_page(page);
+}
+
+void pfnfs_page_free(struct page *page)
+{
+	put_page(page);
+}
+
 bool pfnfs_mapping_dirty(struct address_space *mapping)
 {
 	return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY);
@@ -483,6 +508,45 @@ bool pfnfs_fault_fits_pmd(const struct vm_fault *vmf)
 
 	return ((vmf->pgoff ^ (vmf->address >> PAGE_SHIFT)) & ((PMD_SIZE >> PAGE_SHIFT) - 1)) == 0 &&
 	       start >= vmf->vma->vm_start && start + PMD_SIZE <= vmf->vma->vm_end;
+}
+
+/* The page table has a note of userfaultfd where the page is missing: that it is to be write-protected when it comes. */
+bool pfnfs_fault_marker(const struct vm_fault *vmf)
+{
+	return userfaultfd_wp(vmf->vma) && (vmf->flags & FAULT_FLAG_ORIG_PTE_VALID) &&
+	       pte_is_uffd_wp_marker(vmf->orig_pte);
+}
+
+/* There may be such a note at any time. */
+bool pfnfs_fault_watched(const struct vm_fault *vmf)
+{
+	return userfaultfd_wp(vmf->vma);
+}
+
+struct pfnfs_make_writable {
+	struct vm_fault *vmf;
+	unsigned long pfn;
+};
+
+static int make_writable(pte_t *pte, unsigned long addr, void *data)
+{
+	struct pfnfs_make_writable *make = data;
+	struct vm_fault *vmf = make->vmf;
+	pte_t entry = ptep_get(pte);
+
+	if (pte_same(entry, vmf->orig_pte) && pte_present(entry) && pte_pfn(entry) == make->pfn) {
+		entry = pte_mkdirty(pte_mkyoung(pte_mkwrite_novma(entry)));
+		set_pte_at(vmf->vma->vm_mm, addr, pte, entry);
+	}
+	return 0;
+}
+
+/* As finish_mkwrite_fault(): if the page table still has what it had when the fault began. */
+int pfnfs_fault_make_writable(struct vm_fault *vmf, unsigned long pfn)
+{
+	struct pfnfs_make_writable make = { vmf, pfn };
+
+	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE, make_writable, &make);
 }
 
 bool pfnfs_pmd_none(pmd_t *pmd)

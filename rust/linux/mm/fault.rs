@@ -32,8 +32,10 @@ pub(crate) struct Outcome(bindings::vm_fault_t);
 impl Outcome {
     /// Mapped, or to be tried again.
     pub(crate) const DONE: Self = Self(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
-    /// The page that was left for the kernel to copy.
-    pub(crate) const COPY: Self = Self(0);
+    /// The page that was left for the kernel, to copy or to map.
+    pub(crate) const LEFT: Self = Self(0);
+    /// The same, and it is locked.
+    const LOCKED: Self = Self(bindings::vm_fault_reason_VM_FAULT_LOCKED);
     /// Not with 2 MiB: the kernel asks for 4 KiB next.
     pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
     /// No such page: SIGBUS.
@@ -122,12 +124,12 @@ impl<'a> Fault<'a> {
     }
 
     /// Whether 2 MiB around the address can be one page: file and addresses are aligned alike, the VMA covers it, and
-    /// nothing is to be copied. `pages`: the pages that the file has.
+    /// nothing is to be copied, nor noted page by page. `pages`: the pages that the file has.
     pub(crate) fn fits_huge(&self, pages: u64) -> bool {
-        let private_store = self.is_store() && !self.is_shared();
+        let small_store = self.is_store() && (!self.is_shared() || self.is_watched());
         let end = Order::Huge.range(self.index()).end;
         // SAFETY: By the type invariant.
-        !private_store && end <= pages && unsafe { bindings::pfnfs_fault_fits_pmd(self.vmf) }
+        !small_store && end <= pages && unsafe { bindings::pfnfs_fault_fits_pmd(self.vmf) }
     }
 
     /// A store to the file begins: waits while the file system is frozen, and sets the file's times.
@@ -142,10 +144,41 @@ impl<'a> Fault<'a> {
         Writing(mapping)
     }
 
+    /// Whether userfaultfd write-protects this VMA. It notes so in page tables, at any time, where a page is missing; the
+    /// functions that modules have for inserting take the note for another page: a load faults for ever, and a store
+    /// gets a warning and SIGBUS.
+    fn is_watched(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::pfnfs_fault_watched(self.vmf) }
+    }
+
+    /// Whether the page is mapped, and cannot be written yet.
+    fn is_protected(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).flags & bindings::fault_flag_FAULT_FLAG_MKWRITE != 0 }
+    }
+
+    /// Whether the page must be left for the kernel to map ([`Self::leave`]), which keeps such a note.
+    pub(crate) fn must_leave(&self) -> bool {
+        // SAFETY: By the type invariant.
+        let noted = unsafe { bindings::pfnfs_fault_marker(self.vmf) };
+        let missing = self.order == Some(Order::Page) && !self.is_protected();
+        missing && self.is_watched() && (noted || self.is_store())
+    }
+
+    /// Leaves the page for the kernel to map, which drops the reference if it does not. It is mapped for reading: a store
+    /// comes back as one to a write-protected page, so that nothing is written yet.
+    pub(crate) fn leave(&mut self, g: &MapRead<'_>, frame: Frame) -> Outcome {
+        // SAFETY: By the type invariant. The kernel goes by the flags when it has the page.
+        unsafe { (*self.vmf).flags &= !bindings::fault_flag_FAULT_FLAG_WRITE };
+        self.copy_from(g, frame)
+    }
+
     /// Puts `frame`, which the entry at [`Self::index`] holds, into the page table: all of it if the kernel has asked for 2 MiB,
     /// else the one page. For who shows that the file system is not frozen, and will be told of the store: to be written.
     pub(crate) fn map(&self, g: &MapRead<'_>, frame: Frame, write: Option<Unfrozen<'_>>) -> Outcome {
         match (self.order, frame.order) {
+            (Some(Order::Page), _) if write.is_some() && self.is_watched() => self.make_writable(g, frame),
             (Some(Order::Huge), Order::Huge) => self.map_huge(g, frame, write.is_some()),
             (Some(Order::Page), _) => {
                 // SAFETY: The guard keeps the entry, so its frames have pages.
@@ -155,15 +188,34 @@ impl<'a> Fault<'a> {
         }
     }
 
-    /// Puts the zero page into the page table, for reading.
-    pub(crate) fn map_zero(&self, g: &MapRead<'_>) -> Outcome {
+    /// Puts the zero page into the page table, for reading. Where the kernel has to do that itself, a page of zeroes that
+    /// is the mapping's own: the kernel would count references to the zero page.
+    pub(crate) fn map_zero(&mut self, g: &MapRead<'_>) -> Outcome {
+        if self.must_leave() {
+            return self.borrow(g.locks.zeroes().lend());
+        }
         // SAFETY: No precondition.
         self.map_page(g, unsafe { bindings::pfnfs_zero_page() }, false)
     }
 
     /// Puts a copy into the page table, for reading. Its entry is at [`Self::index`].
-    pub(crate) fn map_copy(&self, g: &MapRead<'_>, copy: &Copy) -> Outcome {
+    pub(crate) fn map_copy(&mut self, g: &MapRead<'_>, copy: &Copy) -> Outcome {
+        if self.must_leave() {
+            return self.borrow(g.locks.zeroes().lend_other(copy.as_raw()));
+        }
         self.map_page(g, copy.as_raw(), false)
+    }
+
+    /// Leaves a page that was lent for the kernel to map.
+    fn borrow(&mut self, lent: Result<*mut bindings::page>) -> Outcome {
+        match lent {
+            Ok(page) => {
+                // SAFETY: By the type invariant. The kernel unlocks the page, and has its reference.
+                unsafe { (*self.vmf).page = page };
+                Outcome::LOCKED
+            }
+            Err(e) => Outcome::from_error(e),
+        }
     }
 
     fn map_page(&self, g: &MapRead<'_>, page: *mut bindings::page, write: bool) -> Outcome {
@@ -189,6 +241,19 @@ impl<'a> Fault<'a> {
         Outcome(out)
     }
 
+    /// A store to a page that is mapped read-only, if it still is.
+    fn make_writable(&self, g: &MapRead<'_>, frame: Frame) -> Outcome {
+        let _tables = g.locks.tables().read();
+        if self.pmd() != Pmd::Table {
+            return Outcome::DONE;
+        }
+        // SAFETY: By the type invariant. Under the lock that was taken no huge page comes in here.
+        match unsafe { bindings::pfnfs_fault_make_writable(self.vmf, frame.at(self.index()) as c_ulong) } {
+            0 => Outcome::DONE,
+            error => Outcome::from_error(Error::from_errno(error)),
+        }
+    }
+
     fn map_huge(&self, g: &MapRead<'_>, frame: Frame, write: bool) -> Outcome {
         let _tables = g.locks.tables().write();
         if self.pmd() == Pmd::Table {
@@ -212,7 +277,7 @@ impl<'a> Fault<'a> {
             bindings::pfnfs_folio_ref_inc(page);
             (*self.vmf).page = page;
         }
-        Outcome::COPY
+        Outcome::LEFT
     }
 
     /// Leaves a copy for the kernel to copy.
@@ -222,7 +287,7 @@ impl<'a> Fault<'a> {
             bindings::pfnfs_folio_ref_inc(copy.as_raw());
             (*self.vmf).page = copy.as_raw();
         }
-        Outcome::COPY
+        Outcome::LEFT
     }
 
     /// Leaves the zero page for the kernel to copy.
@@ -233,7 +298,7 @@ impl<'a> Fault<'a> {
             bindings::pfnfs_folio_ref_inc(page);
             (*self.vmf).page = page;
         }
-        Outcome::COPY
+        Outcome::LEFT
     }
 
     fn pmd(&self) -> Pmd {
@@ -289,7 +354,7 @@ impl<H: Handler> Table<H> {
     pub(super) const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::fault),
         huge_fault: Some(Self::huge_fault),
-        page_mkwrite: Some(Self::fault),
+        page_mkwrite: Some(Self::page_mkwrite),
         pfn_mkwrite: Some(Self::fault),
         ..pin_init::zeroed()
     };
@@ -300,6 +365,22 @@ impl<H: Handler> Table<H> {
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // INVARIANT: By the function's contract.
         H::fault(&mut Fault { vmf, order: Some(Order::Page), _call: PhantomData }).0
+    }
+
+    /// A store to a page that has a folio in the kernel's eyes: one that [`Fault::leave`] has left a moment ago, or a
+    /// mapping's own page of zeroes.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::fault`].
+    unsafe extern "C" fn page_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: By the function's contract; the kernel holds a reference to the page.
+        if unsafe { bindings::pfnfs_page_is_device((*vmf).page) } {
+            // It is going to be mapped for reading.
+            return Outcome::LEFT.0;
+        }
+        // SAFETY: As this function.
+        unsafe { Self::fault(vmf) }
     }
 
     /// # Safety

@@ -17,6 +17,7 @@ use kernel::sync::{Mutex, MutexGuard};
 
 use super::copy::Copy;
 use super::entry::{Cursor, Entry, Frame, Mark, Order};
+use super::zeroes::Zeroes;
 use super::{folio, Mapping};
 use crate::linux::bindings;
 use crate::linux::pmem::Frames;
@@ -35,6 +36,8 @@ pub(crate) struct Locks {
     tables: RwSem<()>,
     #[pin]
     map: RwSem<()>,
+    #[pin]
+    zeroes: Zeroes,
 }
 
 impl Locks {
@@ -46,6 +49,7 @@ impl Locks {
             clean <- kernel::new_mutex!((), "pfnfs_clean"),
             tables <- new_rwsem!((), c"pfnfs_tables"),
             map <- new_rwsem!((), c"pfnfs_map"),
+            zeroes <- Zeroes::new(),
         })
     }
 
@@ -73,6 +77,11 @@ impl Locks {
         &self.tables
     }
 
+    /// The mapping's page of zeroes. Whoever takes a hole away, with faults kept out, settles it before he unmaps.
+    pub(super) fn zeroes(&self) -> &Zeroes {
+        &self.zeroes
+    }
+
     /// The right to look at entries and to map them.
     pub(crate) fn read<'a>(&'a self, mapping: &'a Mapping) -> MapRead<'a> {
         let _lock = self.map.read();
@@ -81,7 +90,7 @@ impl Locks {
 
     /// The right to change entries: no fault is between looking and mapping.
     pub(crate) fn write<'a>(&'a self, mapping: &'a Mapping) -> MapWrite<'a> {
-        MapWrite { mapping, _lock: self.map.write() }
+        MapWrite { mapping, locks: self, _lock: self.map.write() }
     }
 }
 
@@ -129,6 +138,7 @@ pub(crate) struct Tagged {
 /// No fault is between looking at an entry and mapping it while this exists.
 pub(crate) struct MapWrite<'a> {
     mapping: &'a Mapping,
+    locks: &'a Locks,
     _lock: WriteGuard<'a, ()>,
 }
 
@@ -157,6 +167,7 @@ impl MapWrite<'_> {
         if holes(false)? == 0 {
             return Ok(0);
         }
+        self.locks.zeroes.settle();
         self.mapping.unmap(pages.clone());
         holes(true)
     }

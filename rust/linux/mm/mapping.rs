@@ -19,7 +19,7 @@ use kernel::prelude::*;
 use kernel::types::{NotThreadSafe, Opaque};
 
 use super::entry::{Cursor, Entry, Frame, Mark, Order};
-use super::lock::Tagged;
+use super::lock::{Locks, Tagged};
 use super::{folio, PAGE_SHIFT};
 use crate::linux::bindings;
 use crate::linux::vfs::{inode, Inode, Ops, Type};
@@ -317,12 +317,14 @@ impl<'a> Exclusive<'a> {
         !self.locked
     }
 
-    /// Unmaps `pages`, and what huge entries hold beyond them. Says whether nobody has pinned any of it.
-    pub(crate) fn release(&self, pages: &Range<u64>) -> bool {
+    /// Unmaps `pages`, and what huge entries hold beyond them. Says whether nobody has pinned any of it. `locks` are those of the
+    /// mapping.
+    pub(crate) fn release(&self, locks: &Locks, pages: &Range<u64>) -> bool {
         if self.mapping.is_empty() || pages.is_empty() {
             return true;
         }
         let whole = self.mapping.whole(pages);
+        locks.zeroes().settle();
         self.mapping.unmap(whole.clone());
         // The kernel's own look (`dax_layout_busy_page_range`) takes a page with as many references as mappings for idle: right
         // for one that is mapped, wrong for one that another CPU has just unmapped and is about to let go of.
@@ -331,8 +333,8 @@ impl<'a> Exclusive<'a> {
 
     /// Unmaps `pages` and takes out the entries that hold any of them, unless one is pinned: then `false`, and the
     /// entries are still there. Huge entries that reach over an end go as a whole, with what was in them.
-    pub(crate) fn empty(&self, pages: Range<u64>) -> bool {
-        if !self.release(&pages) {
+    pub(crate) fn empty(&self, locks: &Locks, pages: Range<u64>) -> bool {
+        if !self.release(locks, &pages) {
             return false;
         }
         if self.mapping.is_empty() || pages.is_empty() {

@@ -22,6 +22,7 @@ pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod selftest;
 pub(crate) mod vma;
+mod zeroes;
 
 pub(crate) use self::entry::{Entry, Frame, Order};
 pub(crate) use self::mapping::Mapping;
