@@ -14,14 +14,18 @@ use crate::linux::mm::Mapping;
 ///
 /// The kernel's function signals, but unmaps only if it has found somebody to signal, so we unmap as well. Of a huge entry it marks
 /// the first page as failed, whichever it was, so the marks are put right. May sleep.
-pub(crate) fn fail(mapping: &Mapping, pfns: &Range<u64>, flags: i32) -> Result {
+///
+/// Says whether what was stored there through a mapping may not have been durable yet. Then each file that is open says so by
+/// `EIO`, once, when it is synchronised: so does the super block.
+pub(crate) fn fail(mapping: &Mapping, pfns: &Range<u64>, flags: i32) -> Result<bool> {
     if mapping.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let site = Site::of(mapping)?;
     let _exclusive = mapping.exclusive();
     let write = site.locks.write(mapping);
     let mut outcome = Ok(());
+    let mut lost = false;
     let mut from = 0;
     while let Some(seen) = mapping.next_entry(from) {
         from = seen.end();
@@ -32,11 +36,15 @@ pub(crate) fn fail(mapping: &Mapping, pfns: &Range<u64>, flags: i32) -> Result {
         if start >= end {
             continue;
         }
+        lost |= seen.dirty;
         let at = |pfn: u64| seen.index.saturating_add(pfn.saturating_sub(held.start));
         let pages = at(start)..at(end);
         outcome = outcome.and(write.kill_procs(pages.clone(), flags));
         write.unmap(pages);
         write.mark_failed(frame, |pfn| pfns.contains(&pfn) || site.media.is_poisoned(pfn..pfn.saturating_add(1)));
     }
-    outcome
+    if lost {
+        mapping.set_error(EIO);
+    }
+    outcome.map(|()| lost)
 }

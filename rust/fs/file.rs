@@ -153,9 +153,12 @@ impl Operations for Regular {
     fn fsync(f: &File<'_, Pfnfs>, range: Range<u64>, _datasync: bool) -> Result {
         let i = f.inode();
         i.sb().data().alive()?;
-        map::clean(i, range)?;
+        let cleaned = map::clean(i, range);
         // Sizes and blocks are durable; times that the VFS has changed may not be.
-        i.sync_metadata()
+        let times = i.sync_metadata();
+        // Whatever it says is said once, also where another error comes first.
+        let written = f.check_written();
+        cleaned.and(times).and(written)
     }
 
     fn fallocate(f: &File<'_, Pfnfs>, how: Fallocate, range: Range<u64>) -> Result {

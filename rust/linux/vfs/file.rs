@@ -46,6 +46,12 @@ impl<'a, T: Type> File<'a, T> {
         // SAFETY: It is open and `i_rwsem` is held.
         to_result(unsafe { bindings::file_remove_privs(self.0) })
     }
+
+    /// The error of writing back, or losing, what the inode's mapping had, if this open file has not said so yet.
+    pub(crate) fn check_written(&self) -> Result {
+        // SAFETY: It is open.
+        to_result(unsafe { bindings::file_check_and_advance_wb_err(self.0) })
+    }
 }
 
 /// `SEEK_DATA` and `SEEK_HOLE`.
