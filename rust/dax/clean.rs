@@ -5,6 +5,9 @@
 //! A batch at a time: collect the entries that are marked, take the second mark from them and write-protect them, so
 //! that the next store faults and marks again; write their lines back; then take the first mark from those that were
 //! not written meanwhile. The first mark stays until the frames are durable, so that another `fsync` waits.
+//!
+//! A frame that somebody has pinned may be written without a fault, at any time: what he has stored so far is written back, and the
+//! first mark stays, for the next who cleans. Who takes entries out does so once more when pins have gone ([`super::remove`]).
 
 use core::ops::Range;
 
@@ -65,7 +68,7 @@ impl Site<'_> {
     fn protect(&self, from: &mut u64, end: u64, batch: &mut [Option<Tagged>]) -> Result<usize> {
         let write = self.locks.write(self.mapping);
         let taken = write.take_tagged(from, end, batch)?;
-        for t in batch.iter().flatten() {
+        for t in batch.iter_mut().flatten() {
             write.write_protect(t);
         }
         Ok(taken)

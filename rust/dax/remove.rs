@@ -147,6 +147,10 @@ impl Site<'_> {
     /// Tries once. `false`: a page is pinned.
     fn empty(&self, exclusive: &Exclusive<'_>, pages: &Range<u64>) -> Result<bool> {
         let whole = self.mapping.whole(pages);
+        // First: what comes by a pin must be there when the rest of a huge entry is written back.
+        if whole != *pages && !exclusive.release(self.locks, pages) {
+            return Ok(false);
+        }
         self.clean(whole.start..pages.start)?;
         self.clean(pages.end..whole.end)?;
         Ok(exclusive.empty(self.locks, pages.clone()))
@@ -173,8 +177,17 @@ impl Site<'_> {
     /// Takes all out without letting go of the lock.
     fn drain(&self, exclusive: &Exclusive<'_>, keep: bool) -> Result {
         let mut waits = WAITS;
-        let cleaned = if keep { self.clean(0..u64::MAX) } else { Ok(()) };
-        while !exclusive.empty(self.locks, 0..u64::MAX) {
+        let all = 0..u64::MAX;
+        let clean = || if keep { self.clean(all.clone()) } else { Ok(()) };
+        let mut cleaned = clean();
+        if keep && self.mapping.is_dirty() {
+            // Pinned: once more when the pins have gone.
+            while !exclusive.release(self.locks, &all) {
+                self.wait(&mut waits);
+            }
+            cleaned = cleaned.and(clean());
+        }
+        while !exclusive.empty(self.locks, all.clone()) {
             self.wait(&mut waits);
         }
         trace::remove(self.mapping, &(0..u64::MAX));

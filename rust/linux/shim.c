@@ -401,6 +401,22 @@ int pfnfs_page_count(struct page *page)
 	return folio_ref_count(page_folio(page));
 }
 
+/*
+ * Whether there may be references that are no mappings. Mappings may go meanwhile; if one comes (fork), the
+ * count of mappings changes under our eyes, or the reference that it comes with is counted for one too many.
+ */
+bool pfnfs_page_pinned(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+	int mapped = folio_mapcount(folio);
+
+	smp_rmb();
+	if (folio_ref_count(folio) != mapped)
+		return true;
+	smp_rmb();
+	return folio_mapcount(folio) != mapped;
+}
+
 bool pfnfs_page_is_device(struct page *page)
 {
 	return is_zone_device_page(page) && page_pgmap(page) && page_pgmap(page)->type == MEMORY_DEVICE_FS_DAX;

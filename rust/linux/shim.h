@@ -112,6 +112,7 @@ unsigned long pfnfs_zero_pfn(void);
 struct page *pfnfs_zero_page(void);
 bool pfnfs_page_idle(struct page *page);
 int pfnfs_page_count(struct page *page);
+bool pfnfs_page_pinned(struct page *page);
 bool pfnfs_page_is_device(struct page *page);
 void pfnfs_folio_make_huge(struct page *head);
 void pfnfs_folio_associate(struct page *head, struct address_space *mapping, unsigned long index);

@@ -7,7 +7,7 @@
 plan 25
 fresh
 
-check "a page fails in a huge mapping: SIGBUS there" mapper open /mnt/h rwc alloc 0 4M map 4M 0 shared rw put 0 4M 5 huge 2 \
+check "a page fails in a huge mapping: SIGBUS there" mapper open /mnt/h rwc alloc 0 4M map 4M 0 shared rw put 0 4M 5 fsync huge 2 \
 	ignore advise 1M 4k poison lost 1M r lost 1M w
 check "its neighbours are read" mapper open /mnt/h rw map 4M 0 shared rw get 0 1M 5 get 1028k 3068k 5
 check "and written" mapper open /mnt/h rw map 4M 0 shared rw put 0 1M 6 put 1028k 3068k 6 fsync fget 0 1M 6 fget 1028k 3068k 6

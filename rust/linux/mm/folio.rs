@@ -78,6 +78,13 @@ pub(super) fn reset(frame: Frame) {
     unsafe { bindings::dax_folio_reset_order(page(frame.pfn).cast()) };
 }
 
+/// Whether somebody may have a reference to the folio of `frame`, which an entry holds, without having it mapped: what he stores
+/// there goes by no page table entry.
+pub(super) fn is_pinned(frame: Frame) -> bool {
+    // SAFETY: A frame that an entry holds has pages.
+    unsafe { bindings::pfnfs_page_pinned(page(frame.pfn)) }
+}
+
 /// Whether nobody has a reference to the folio of `frame`, which an entry holds.
 pub(super) fn is_unreferenced(frame: Frame) -> bool {
     // SAFETY: A frame that an entry holds has pages.

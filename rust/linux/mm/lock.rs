@@ -133,6 +133,8 @@ pub(crate) struct Tagged {
     pub(crate) index: u64,
     /// What it holds.
     pub(crate) frame: Frame,
+    /// Somebody may yet store into it who needs no page table entry for that: direct I/O, `process_vm_writev(2)`.
+    pub(super) pinned: bool,
 }
 
 /// No fault is between looking at an entry and mapping it while this exists.
@@ -186,7 +188,7 @@ impl MapWrite<'_> {
                 *from = index.saturating_add(entry.pages());
                 c.unmark(Mark::ToWrite);
                 *slot = match entry {
-                    Entry::Pfn(frame) => Some(Tagged { index, frame }),
+                    Entry::Pfn(frame) => Some(Tagged { index, frame, pinned: false }),
                     _ => None,
                 };
                 taken = taken.saturating_add(1);
@@ -195,8 +197,9 @@ impl MapWrite<'_> {
         })
     }
 
-    /// Makes the page table entries for `t` read-only and clean: the next store faults.
-    pub(crate) fn write_protect(&self, t: &Tagged) {
+    /// Makes the page table entries for `t` read-only and clean: the next store faults. Who has pinned it to store into it did so
+    /// before, when it could be written, or has to come by a fault as well.
+    pub(crate) fn write_protect(&self, t: &mut Tagged) {
         // SAFETY: A live mapping. The frame may be of no folio that C knows: it is found by index alone.
         unsafe {
             bindings::mapping_wrprotect_range(
@@ -206,6 +209,8 @@ impl MapWrite<'_> {
                 t.frame.order.pages() as c_ulong,
             )
         };
+        // Before it is written back: who lets go of it from here on may have stored too late for that.
+        t.pinned = folio::is_pinned(t.frame);
     }
 
     /// Signals those who map `pages`, as `flags` (`MF_*`) of the memory failure say. C locks entries meanwhile: no fault of ours

@@ -178,9 +178,9 @@ impl Mapping {
         unsafe { bindings::tag_pages_for_writeback(self.as_raw(), pages.start as c_ulong, last as c_ulong) };
     }
 
-    /// Says of each entry that its frames are durable, unless they were written since it was taken.
+    /// Says of each entry that its frames are durable, unless they were written since it was taken, or may be without a fault.
     pub(crate) fn clear_dirty(&self, batch: &[Option<Tagged>]) -> Result {
-        for t in batch.iter().flatten() {
+        for t in batch.iter().flatten().filter(|t| !t.pinned) {
             Cursor::with(self, t.index, Order::Page, |c| {
                 if c.load() == Entry::Pfn(t.frame) && !c.marked(Mark::ToWrite) {
                     c.unmark(Mark::Dirty);
