@@ -60,14 +60,7 @@ impl Device {
         copy(len, |done, n, how| self.write_step(writer, at.saturating_add(done as u64), n, src, how))
     }
 
-    fn write_step(
-        &self,
-        writer: &Writer,
-        at: u64,
-        n: usize,
-        src: &mut IovIterSource<'_>,
-        how: How,
-    ) -> Result<usize> {
+    fn write_step(&self, writer: &Writer, at: u64, n: usize, src: &mut IovIterSource<'_>, how: How) -> Result<usize> {
         if at % PAGE == 0 && n as u64 >= PAGE && self.region.good(at, n).is_err() {
             return self.recover(writer, at, src);
         }
