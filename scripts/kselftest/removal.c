@@ -156,9 +156,13 @@ static int do_evict(char **argv)
 	must(sched_setaffinity(0, sizeof(one), &one));
 	for (size_t i = 0; i < ARRAY_SIZE(hogs); i++) {
 		hogs[i] = must(fork());
-		if (!hogs[i])
+		if (!hogs[i]) {
+			/* The files are not to be theirs. */
+			for (size_t k = 0; k < ARRAY_SIZE(fds); k++)
+				must(close(fds[k]));
 			for (;;)
 				;
+		}
 	}
 	/* Not SCHED_IDLE: who is kept from the CPU in a section of RCU keeps everybody. */
 	must(nice(19));
