@@ -163,8 +163,8 @@ impl Operations for Regular {
 
     fn fallocate(f: &File<'_, Pfnfs>, how: Fallocate, range: Range<u64>) -> Result {
         let i = f.inode();
-        let store = Gate::try_storing(i.sb())?;
         let l = i.lock();
+        let store = Gate::try_storing(i.sb())?;
         f.remove_privs(&l)?;
         match how {
             Fallocate::Allocate { keep_size } => allocate(&l, &store, range, keep_size),
