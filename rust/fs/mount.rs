@@ -112,6 +112,7 @@ impl Mounted {
     /// The volume refuses changes from now on, so that what is wrong does no more harm; files do as well.
     pub(super) fn stop(&self) {
         self.gate.stop();
+        tidy::soon(self);
         pr_crit!("{}: metadata is lost or wrong: read-only from now on, unmount it and run fsck.pfnfs\n", self.name());
     }
 

@@ -2,7 +2,8 @@
 
 //! Layer fs: what is done in the background while a volume is mounted. Files without a name are evicted when nothing holds their
 //! pages any more; orphans that wait are freed, and the log is emptied. So space comes back also if nobody asks for it, and the next
-//! mount has less to replay. Nothing is stored when there is nothing to do, or while the file system is frozen.
+//! mount has less to replay. Nothing is stored when there is nothing to do, or while the file system is frozen. Where nothing may
+//! be stored any more, what mappings can still write is write-protected.
 
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
@@ -86,6 +87,11 @@ pub(super) fn soon(mounted: &Mounted) {
 fn tidy(sb: &Super<Pfnfs>) {
     let mounted = sb.data();
     release(sb);
+    let gate = mounted.gate();
+    if !gate.read_only() && !sb.is_frozen() && !mounted.is_dead() && gate.changeable().is_err() {
+        // Pages are mapped for writing: whoever stores from now on is to ask.
+        sb.sync_inodes();
+    }
     if mounted.gate().backlog().is_empty() {
         return;
     }

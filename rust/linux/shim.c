@@ -169,11 +169,10 @@ void pfnfs_inode_unlock(struct inode *inode)
 	inode_unlock(inode);
 }
 
+/* @sb's s_umount is held. */
 void pfnfs_sync_inodes(struct super_block *sb)
 {
-	down_read(&sb->s_umount);
 	sync_inodes_sb(sb);
-	up_read(&sb->s_umount);
 }
 
 /* The lock of a mounted super block, which then stays mounted. */

@@ -5,7 +5,7 @@
 # devices that are flagged read-only. Whatever is done there, no byte of the device changes, and nothing beyond the end
 # of a file is seen.
 . ./device-lib.sh
-plan 78
+plan 80
 
 DEV=/dev/pfnfs0
 BLOCK=4096
@@ -151,7 +151,9 @@ slot=$(dump inode /rotten | sed -n 's/^inode .* at byte \(0x[0-9a-f]*\).*/\1/p')
 put $DEV $((slot + 16)) r
 check "stopped: mounted again" mount_fs
 echo more >/mnt/more
-refuses "stopped: an inode is rotten" stat /mnt/rotten
+check "stopped: an inode is rotten, and who maps a file for writing gets SIGBUS from then on" \
+	mapper alarm 100 open /mnt/large rw map 2M 0 shared rw put 0 1 65 ignore open /mnt/rotten r stops 0
+refuses "stopped: it cannot be used" stat /mnt/rotten
 says "stopped: nothing is changed from now on" 'pfnfs0: metadata is lost or wrong: read-only from now on'
 take before
 check "stopped: all else works" everything ignore
@@ -169,7 +171,14 @@ unchanged stopped
 restore clean
 check "flagged: mounted" mount_fs
 echo more >/mnt/more
-echo 1 >$region
+flagged() {
+	mkfifo /tmp/go
+	mapper alarm 100 open /mnt/large rw map 2M 0 shared rw put 0 1 65 open /tmp/go r stops 0 &
+	: >/tmp/go # when it has stored
+	echo 1 >$region
+	wait $!
+}
+check "flagged: who maps a file for writing gets SIGBUS from then on" flagged
 is "flagged: the device is read-only" 1 "$(cat /sys/class/pfnfs/pfnfs0/read_only)"
 take before
 check "flagged: all works" everything ignore

@@ -10,6 +10,7 @@
  *   unmap                         rest OFF LEN              take all away, or a part
  *   put OFF LEN BYTE              get OFF LEN BYTE          store; load and compare
  *   bus OFF r|w                   expect SIGBUS
+ *   stops OFF                     store what is there until SIGBUS comes
  *   lost OFF r|w                  the same, for failed memory there (BUS_MCEERR_AR)
  *   early                         ask to be told of failing memory before it is touched
  *   told OFF SECONDS              be told of memory that failed there (BUS_MCEERR_AO)
@@ -75,7 +76,7 @@ static void on_bus(int sig, siginfo_t *info, void *context)
 	(void)context;
 	code = info->si_code;
 	where = info->si_addr;
-	if (expecting)
+	if (expecting && sig == SIGBUS)
 		siglongjmp(jump, 1);
 	if (!quiet)
 		fprintf(stderr, "mapper: unexpected signal %d\n", sig);
@@ -169,6 +170,22 @@ static int do_bus(int lost)
 	expecting = 0;
 	errno = 0;
 	return lost && (code != BUS_MCEERR_AR || where != map + off) ? fail("another kind of SIGBUS") : 0;
+}
+
+static int do_stops(void)
+{
+	volatile unsigned char *p = map + num();
+
+	expecting = 1;
+	if (!sigsetjmp(jump, 1)) {
+		for (;;) {
+			*p = *p;
+			usleep(1000);
+		}
+	}
+	expecting = 0;
+	errno = 0;
+	return 0;
 }
 
 static int do_told(void)
@@ -420,6 +437,8 @@ static int step(void)
 	}
 	if (is(op, "bus") || is(op, "lost"))
 		return do_bus(op[0] == 'l');
+	if (is(op, "stops"))
+		return do_stops();
 	if (is(op, "early"))
 		return check(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0), op);
 	if (is(op, "told"))

@@ -119,9 +119,9 @@ impl<T: Type> Super<T> {
         to_result(unsafe { bindings::sync_filesystem(self.as_raw()) })
     }
 
-    /// Writes out all dirty inodes and waits.
+    /// Writes out all dirty inodes and waits. To be called in [`Handle::with`] only.
     pub(crate) fn sync_inodes(&self) {
-        // SAFETY: It is live; `s_umount` is taken around it as `sync_inodes_sb` demands.
+        // SAFETY: It is live, and `s_umount` held as `sync_inodes_sb` demands: nobody else has a handle's super block.
         unsafe { bindings::pfnfs_sync_inodes(self.as_raw()) };
     }
 }
