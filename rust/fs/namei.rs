@@ -138,15 +138,15 @@ impl Operations for Names {
             alone_all([Some(&*r.from), (!same).then_some(&*r.to), Some(r.inode), r.target]);
         let (Some(from), Some(inode)) = (&mut from, &mut inode) else { return Err(EINVAL) };
         let (from, inode) = (from.get()?, inode.get()?);
-        let mut to = to.as_mut().map(|g| g.get()).transpose()?;
-        let mut target = target.as_mut().map(|g| g.get()).transpose()?;
+        let to = to.as_mut().map(|g| g.get()).transpose()?;
+        let target = target.as_mut().map(|g| g.get()).transpose()?;
         let step = ops::Rename {
             from,
             from_name: r.old,
-            to: to.as_deref_mut(),
+            to,
             to_name: r.new,
             moved: inode,
-            victim: target.as_deref_mut(),
+            victim: target,
             now: media_time(r.from.now()),
         };
         ops::rename(store.volume(), step).map_err(|e| mounted.fail(r.from.ino(), e))?.reply();
