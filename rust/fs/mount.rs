@@ -172,18 +172,16 @@ impl dev::Holder for Watch {
         let Ok(frames) = self.device.frames(pages) else { return Ok(()) };
         let mut outcome = Ok(());
         // What is being evicted is mapped by nobody.
-        self.mappings.for_each(|mapping| {
-            match dax::fail(mapping, &frames.pfns(), flags) {
-                Ok(lost) if lost && ratelimit::allows() => {
-                    let name = kernel::str::BStr::from_bytes(self.device.name().to_bytes());
-                    pr_err!(
-                        "{name}: inode {}: memory failed with what a mapping had stored and nobody had synchronised\n",
-                        mapping.ino()
-                    );
-                }
-                Ok(_) => {}
-                Err(e) => outcome = Err(e),
+        self.mappings.for_each(|mapping| match dax::fail(mapping, &frames.pfns(), flags) {
+            Ok(lost) if lost && ratelimit::allows() => {
+                let name = kernel::str::BStr::from_bytes(self.device.name().to_bytes());
+                pr_err!(
+                    "{name}: inode {}: memory failed with what a mapping had stored and nobody had synchronised\n",
+                    mapping.ino()
+                );
             }
+            Ok(_) => {}
+            Err(e) => outcome = Err(e),
         });
         outcome
     }

@@ -409,10 +409,10 @@ bool pfnfs_page_pinned(struct page *page)
 	struct folio *folio = page_folio(page);
 	int mapped = folio_mapcount(folio);
 
-	smp_rmb();
+	smp_rmb();	/* mappings before references */
 	if (folio_ref_count(folio) != mapped)
 		return true;
-	smp_rmb();
+	smp_rmb();	/* and references before mappings again */
 	return folio_mapcount(folio) != mapped;
 }
 

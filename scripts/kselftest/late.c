@@ -48,7 +48,7 @@ static struct copy *begin(unsigned char *to)
 
 static void end(struct copy *c, uint64_t seed)
 {
-	static unsigned char page[PAGE] __attribute__((aligned(4096)));
+	static _Alignas(4096) unsigned char page[PAGE];
 	struct uffdio_copy copy = { .dst = (uintptr_t)c->from, .src = (uintptr_t)page, .len = PAGE };
 
 	fill(page, seed, 0, PAGE);

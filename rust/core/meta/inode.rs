@@ -5,7 +5,7 @@
 //! The copy is what operations start from; they change it when their record is in place. Whoever has `&mut Live` holds the
 //! inode's lock alone, whoever has `&Live` shares it. Extents and directory entries are in `extent` and `dir`.
 
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::IntoBytes;
 
 use super::change::Change;
 use super::tree::{Order, Tree};
@@ -484,22 +484,4 @@ pub(in crate::meta) fn stage_new<M: Machine>(change: &mut Change<'_, '_, M>, liv
     live.raw.crc = check::inode_crc(change.geometry().uuid(), &live.raw).into();
     *live = Live::new(live.at, live.raw);
     change.write(live.at, live.raw.as_bytes())
-}
-
-/// An inode for a number that is being taken: all zero but what every inode has, with the next generation. The first one of a slot
-/// has any, so that nobody can tell the handle of a file that he was never given.
-pub(in crate::meta) fn fresh<M: Machine>(volume: &Volume<M>, ino: u64) -> Result<Live> {
-    let at = volume.inode_at(ino)?;
-    let mut before = [0u8; 16];
-    volume.media().read_bytes(at, &mut before)?;
-    let generation = match u32::read_from_bytes(before.get(4..8).unwrap_or_default()).map_or(0, u32::from_le) {
-        0 => volume.random() as u32,
-        before => before.wrapping_add(1),
-    };
-    let mut raw = Inode::new_zeroed();
-    raw.magic = format::INODE_MAGIC.into();
-    raw.ino = ino.into();
-    // Zero says that the slot was never used.
-    raw.generation = generation.max(1).into();
-    Ok(Live::new(at, raw))
 }

@@ -4,7 +4,7 @@
 //!
 //! Its inode is read at mount and when it grows, under the machine's lock `table`; where the chunks lie is known in DRAM.
 
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::alloc::Number;
 use super::change::Change;
@@ -185,4 +185,22 @@ fn reserve<M: Machine>(volume: &Volume<M>) -> Result<Blocks<'_, M, Fresh>> {
         return Err(Error::NoSpace);
     }
     Ok(blocks)
+}
+
+/// An inode for a number that is being taken: all zero but what every inode has, with the next generation. The first one of a slot
+/// has any, so that nobody can tell the handle of a file that he was never given.
+pub(in crate::meta) fn fresh<M: Machine>(volume: &Volume<M>, ino: u64) -> Result<Live> {
+    let at = volume.inode_at(ino)?;
+    let mut before = [0u8; 16];
+    volume.media().read_bytes(at, &mut before)?;
+    let generation = match u32::read_from_bytes(before.get(4..8).unwrap_or_default()).map_or(0, u32::from_le) {
+        0 => volume.random() as u32,
+        before => before.wrapping_add(1),
+    };
+    let mut raw = Inode::new_zeroed();
+    raw.magic = format::INODE_MAGIC.into();
+    raw.ino = ino.into();
+    // Zero says that the slot was never used.
+    raw.generation = generation.max(1).into();
+    Ok(Live::new(at, raw))
 }

@@ -23,18 +23,18 @@ symlink of 20 bytes                          5      0       1      9
 link                                         3      0       1      7
 rename in a directory                        3      0       1      5
 rename to another directory                  4      0       1      8
-chmod                                        1      0       1      2
+chmod                                        2      0       1      2
 append 1 KiB to an empty file                2     16       2      4
 append 1 KiB in a block                      1     16       2      1
 append 4 KiB                                 2     64       2      4
 truncate to 0, one extent                    2      0       1      4
-unlink, one link of two                      2      0       1      5
+unlink, one link of two                      3      0       1      5
 unlink and evict, empty file                 3      0       1      6
 unlink and evict, file of 4 KiB              3      0       1      6
 rmdir and evict                              3      0       1      6
 16 unlinks and evicts, files of 4 KiB       61      0      17     38
-3000 creates, splits included            15025  19022    3082  13219
-3000 unlinks and evicts                  10746   1994    3233   6224
+3000 creates, splits included            15025  19022    3082  13208
+3000 unlinks and evicts                  10748   1994    3233   6223
 ";
 
 struct Bench {

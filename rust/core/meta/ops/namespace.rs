@@ -112,7 +112,7 @@ fn prepare<'v, M: Machine>(
     new: &New<'_>,
 ) -> Result<Live> {
     inode::valid_time(new.now)?;
-    let mut live = inode::fresh(volume, number.ino())?;
+    let mut live = table::fresh(volume, number.ino())?;
     change.record().take_number(number)?;
     let raw = &mut live.raw;
     raw.mode = new.mode.into();
