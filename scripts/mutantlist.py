@@ -571,10 +571,10 @@ mutant("inode looked at while its bit is ignored", "a number that is free has th
 
 mutant("generations begin with one", "who knows an inode number can guess the handle of its first file",
        ("refused", "generations_cannot_be_guessed"),
-       (INODE, "0 => volume.random() as u32,", "0 => { let _ = volume.random(); 1 }"))
+       (TABLE, "0 => volume.random() as u32,", "0 => { let _ = volume.random(); 1 }"))
 
 mutant("generation not counted", "a stale handle leads to the next file of that number", crash("long"),
-       (INODE, "before => before.wrapping_add(1),", "before => before,"))
+       (TABLE, "before => before.wrapping_add(1),", "before => before,"))
 
 mutant("dropped reservation given back without a fence", "what was stored to it may come down on the next owner", GIVEN_BACK,
        within(SPAN, "drop", "if self.stored.get() { self.volume.fence(); }", ""))

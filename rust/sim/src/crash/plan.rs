@@ -162,6 +162,9 @@ const MANY: &[&str] = &[
 /// Where `checkpoint` is in the list.
 const CHECKPOINT: usize = 54;
 const _: () = assert!(matches!(OPERATIONS[CHECKPOINT].as_bytes(), b"checkpoint"));
+/// Where `remount` is in the list.
+const REMOUNT: usize = 62;
+const _: () = assert!(matches!(OPERATIONS[REMOUNT].as_bytes(), b"remount"));
 
 /// Pairs of those that make the inode table grow, or come after it.
 const GROWING: [[usize; 2]; 6] = [[0, 1], [0, 2], [2, 0], [3, 0], [5, 0], [6, 3]];
@@ -193,7 +196,7 @@ pub struct Tier {
     pub longs: usize,
     /// Pairs of CPUs.
     pub cpus: usize,
-    /// Sequences of two with a checkpoint behind, which writes little at a time.
+    /// Sequences of two with a checkpoint behind, or a remount, which write little at a time.
     pub checkpoints: usize,
     /// Files of several leaves of extents as well.
     pub many: bool,
@@ -229,18 +232,18 @@ pub const CHECK: Tier = Tier {
     many: false,
 };
 
-/// What `make check-full` does.
+/// What `make check-full` does: about ten times that, which two cores do in half an hour or so.
 pub const FULL: Tier = Tier {
-    one: Budget { all: 65_536, words: 65_536, pairs: 100_000, random: 10_000 },
-    edge: Budget { all: 4096, words: 16_384, pairs: 20_000, random: 2000 },
-    two: Budget { all: 1024, words: 4096, pairs: 4000, random: 500 },
+    one: Budget { all: 4096, words: 16_384, pairs: 20_000, random: 1000 },
+    edge: Budget { all: 1024, words: 2048, pairs: 2000, random: 400 },
+    two: Budget { all: 128, words: 200, pairs: 60, random: 40 },
     pieces: Budget { all: 64, words: 48, pairs: 20, random: 20 },
-    long: Budget { all: 64, words: 256, pairs: 30, random: 30 },
-    threes: 20_000,
-    brims: 5000,
-    longs: 4000,
-    cpus: 10000,
-    checkpoints: 2000,
+    long: Budget { all: 64, words: 64, pairs: 12, random: 20 },
+    threes: 4000,
+    brims: 1000,
+    longs: 600,
+    cpus: 2000,
+    checkpoints: 1000,
     many: true,
 };
 
@@ -295,6 +298,12 @@ impl Plan {
         pieces.extend((0..tier.longs).map(|_| Piece::Long));
         let extra = EXTRA.iter().flat_map(|(setup, all)| all.iter().map(|text| Piece::Extra(setup, text)));
         pieces.extend(extra);
+        // After the others, which so stay what they were.
+        pieces.extend((0..tier.checkpoints).map(|_| {
+            let mut three = some(2, &mut random);
+            three.push(REMOUNT);
+            Piece::Sequence("small", three)
+        }));
         if tier.many {
             pieces.extend(MANY.iter().map(|text| Piece::Extra("many pieces", text)));
         }
@@ -338,7 +347,7 @@ impl Plan {
                 let budget = match operations[..] {
                     [_] if EDGES.contains(&setup) => self.tier.edge,
                     [] | [_] => self.tier.one,
-                    [_, _] | [.., CHECKPOINT] => self.tier.two,
+                    [_, _] | [.., CHECKPOINT | REMOUNT] => self.tier.two,
                     _ => self.tier.long,
                 };
                 let items = operations.iter().flat_map(|index| operation(*index)).collect();
