@@ -24,6 +24,7 @@ use crate::media::{self, BLOCK};
 use crate::meta::extent::Extent;
 use crate::meta::inode::Live;
 use crate::meta::ops;
+use crate::meta::span::Patience;
 
 /// Most blocks that are filled before they are given to the file: 8 MiB.
 const FRESH_MAX: u64 = 2048;
@@ -41,11 +42,19 @@ struct Write<'a> {
     bounce: KVVec<u8>,
     /// Something was overwritten in place, and no record has set the times since.
     overwrote: bool,
+    patience: Patience,
 }
 
 /// Writes from `pos` on what `from` has. Returns the bytes written, all of them durable, or the error if there are none.
 pub(super) fn write(l: &Locked<'_>, store: &Storing<'_>, pos: u64, from: &mut IovIterSource<'_>) -> Result<usize> {
-    let mut w = Write { l, mounted: l.sb().data(), store, bounce: KVVec::new(), overwrote: false };
+    let mut w = Write {
+        l,
+        mounted: l.sb().data(),
+        store,
+        bounce: KVVec::new(),
+        overwrote: false,
+        patience: Patience::default(),
+    };
     if pos > l.size() {
         let mut guard = inode::alone(l);
         w.mounted.prepare_end(store, guard.get()?, pos)?;
@@ -74,11 +83,6 @@ pub(super) fn write(l: &Locked<'_>, store: &Storing<'_>, pos: u64, from: &mut Io
     Ok(done)
 }
 
-/// Whether memory failed that was nobody's yet: other blocks will do.
-fn again<T>(result: &media::Result<T>) -> bool {
-    matches!(result, Err(media::Error::LostFree { .. }))
-}
-
 /// What is at a position: blocks from there on.
 enum Place {
     Hole,
@@ -88,6 +92,11 @@ enum Place {
 }
 
 impl Write<'_> {
+    /// Whether memory failed that was nobody's yet: other blocks will do.
+    fn again<T>(&mut self, result: &media::Result<T>) -> bool {
+        result.as_ref().is_err_and(|error| self.patience.again(error))
+    }
+
     fn fail(&self, e: media::Error) -> Error {
         self.mounted.fail(self.l.ino(), e)
     }
@@ -145,7 +154,7 @@ impl Write<'_> {
                 _ => Ok(()),
             }
         });
-        if again(&written) {
+        if self.again(&written) {
             attempt.keep(0);
             return Ok(0);
         }
@@ -165,7 +174,7 @@ impl Write<'_> {
             let size = (end > live.size()).then_some(end);
             ops::attach(self.store.volume(), live, at, blocks, size, media_time(self.l.now()))
         };
-        if again(&attached) {
+        if self.again(&attached) {
             attempt.keep(0);
             return Ok(0);
         }

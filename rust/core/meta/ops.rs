@@ -42,14 +42,6 @@ fn must_be_file(file: &Live) -> Result {
     }
 }
 
-/// `None` if memory failed that was nobody's yet: the record can be made again, with other blocks.
-fn unless_lost_free<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(Error::LostFree { .. }) => Ok(None),
-        result => result.map(Some),
-    }
-}
-
 /// Finishes a truncation that was interrupted: before anything gives the file blocks or another size.
 fn settle<M: Machine>(volume: &Volume<M>, file: &mut Live) -> Result {
     if file.raw.orphan == format::ORPHAN_TRUNCATING {

@@ -135,3 +135,27 @@ impl<M: Machine, S> Drop for Blocks<'_, M, S> {
         self.volume.give_back(self.block, self.count);
     }
 }
+
+/// How often one operation takes other blocks because fresh memory has failed under it. What is known to have failed is not given
+/// out, so each time it is other memory; who meets more of it than this is told.
+const TRIES: u32 = 64;
+
+/// Counts how often an operation has taken other blocks.
+#[derive(Default)]
+pub struct Patience(u32);
+
+impl Patience {
+    /// Whether this is memory that failed when it was nobody's yet: the record is to be made again, with other blocks.
+    pub fn again(&mut self, error: &Error) -> bool {
+        self.0 = self.0.saturating_add(1);
+        matches!(error, Error::LostFree { .. }) && self.0 <= TRIES
+    }
+
+    /// `None` if the record is to be made again.
+    pub(in crate::meta) fn unless_lost_free<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(error) if self.again(&error) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::extent::{self, Extent, Run};
 use super::inode::{self, Live};
 use super::log::Stage;
 use super::mkfs;
-use super::span::{Blocks, Fresh};
+use super::span::{Blocks, Fresh, Patience};
 use super::walk::{Fix, Problem};
 use super::{Machine, Volume};
 use crate::media::format::{self, Chunk, Inode, CHUNK_BLOCKS, CHUNK_INODES};
@@ -127,13 +127,14 @@ impl<M: Machine> Volume<M> {
 /// `NoInodes`, `NoSpace`.
 #[inline(never)]
 pub(in crate::meta) fn number<M: Machine>(volume: &Volume<M>, near: u64) -> Result<Number<'_, M>> {
+    let mut patience = Patience::default();
     loop {
         let chunks = volume.chunks();
         match volume.reserve_number(near) {
             Err(Error::NoInodes) if volume.reclaim().is_ok_and(|freed| freed > 0) => {}
             Err(Error::NoInodes) => match grow(volume, chunks) {
                 // In other blocks then.
-                Err(Error::LostFree { .. }) => {}
+                Err(error) if patience.again(&error) => {}
                 grown => grown?,
             },
             number => return number,

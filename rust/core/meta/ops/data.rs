@@ -15,7 +15,7 @@ use crate::meta::change::Change;
 use crate::meta::extent::{self, Run, FILE_BLOCKS};
 use crate::meta::inode::{self, Live, SIZE_MAX};
 use crate::meta::log::Stage;
-use crate::meta::span::{Blocks, Fresh, Written};
+use crate::meta::span::{Blocks, Fresh, Patience, Written};
 use crate::meta::{Durable, Machine, Volume};
 
 /// Bytes of record that turning a part of an extent into a written one takes at most.
@@ -106,12 +106,13 @@ pub fn attach_zeroes<'v, M: Machine>(
     now: Time,
     mut reserve: impl FnMut(&Live) -> Result<(u64, Blocks<'v, M, Fresh>)>,
 ) -> Result<Durable<Filled>> {
+    let mut patience = Patience::default();
     loop {
         let (file_block, blocks) = reserve(file)?;
         let filled = Filled { file_block, block: blocks.first(), len: blocks.count() };
         let zeroed = blocks.zero(0, u64::from(filled.len).saturating_mul(BLOCK));
         let done = zeroed.and_then(|()| attach(volume, file, file_block, blocks.written(), None, now));
-        if let Some(durable) = super::unless_lost_free(done)? {
+        if let Some(durable) = patience.unless_lost_free(done)? {
             return Ok(durable.map(|()| filled));
         }
     }
@@ -183,7 +184,7 @@ fn written_range<M: Machine>(
 ) -> Result<Durable<Range<u64>>> {
     let (file_block, mut to) = (range.start, range.end);
     let mut all = range;
-    let mut full = false;
+    let (mut full, mut patience) = (false, Patience::default());
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
@@ -202,7 +203,7 @@ fn written_range<M: Machine>(
                 continue;
             }
             // A node in another block, or less of the extent.
-            Err(Error::LostFree { .. }) => continue,
+            Err(error) if patience.again(&error) => continue,
             rest => to = rest?,
         }
         full = false;
@@ -244,20 +245,20 @@ fn unwrite_range<M: Machine>(
     blocks: Range<u64>,
     now: Time,
 ) -> Result<Durable<Range<u64>>> {
-    let (mut to, mut full) = (blocks.end, false);
+    let (mut to, mut full, mut patience) = (blocks.end, false, Patience::default());
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         let mut raw = file.next();
         if !full {
             match convert(&mut change, &mut raw, blocks.start, to, false) {
-                // A node in another block.
-                Err(Error::LostFree { .. }) => continue,
                 Err(Error::NoSpace) => {
                     // The record is given up, with all it has; the times go alone.
                     full = true;
                     continue;
                 }
+                // A node in another block.
+                Err(error) if patience.again(&error) => continue,
                 rest => to = rest?,
             }
         }

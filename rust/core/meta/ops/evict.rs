@@ -13,6 +13,7 @@ use crate::meta::extent::{self, FILE_BLOCKS};
 use crate::meta::inode::{self, Live};
 use crate::meta::log::Stage;
 use crate::meta::machine::Gone;
+use crate::meta::span::Patience;
 use crate::meta::{Machine, Volume};
 
 /// Bytes of record that an inode takes at most: two bits, and inline extents that reach into two groups each.
@@ -53,11 +54,12 @@ pub fn evict<M: Machine>(volume: &Volume<M>, live: Live) -> Result {
 
 /// Frees all blocks of a file, in as many records as that takes.
 fn empty<M: Machine>(volume: &Volume<M>, live: &mut Live) -> Result {
+    let mut patience = Patience::default();
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         let mut raw = live.next();
-        let Some(left) = super::unless_lost_free(cut(&mut change, &mut raw, 0, FILE_BLOCKS))? else { continue };
+        let Some(left) = patience.unless_lost_free(cut(&mut change, &mut raw, 0, FILE_BLOCKS))? else { continue };
         inode::stage(&mut change, live, &mut raw)?;
         let _durable = change.commit(())?;
         live.accept(&raw);

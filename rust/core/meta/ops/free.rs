@@ -14,6 +14,7 @@ use crate::meta::change::Change;
 use crate::meta::extent::{self, FILE_BLOCKS};
 use crate::meta::inode::{self, Live, Orphan};
 use crate::meta::log::Stage;
+use crate::meta::span::Patience;
 use crate::meta::{Durable, Machine, Volume};
 
 /// Bytes of record that one extent takes at most, beside the shift of slots: entry, header, sum, bits of two groups.
@@ -70,6 +71,7 @@ pub fn finish_truncate<M: Machine>(volume: &Volume<M>, file: &mut Live) -> Resul
 }
 
 fn shrink<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Option<Time>) -> Result<Durable<()>> {
+    let mut patience = Patience::default();
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
@@ -79,7 +81,7 @@ fn shrink<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Optio
             super::touch(&mut raw, now);
         }
         let cut = cut(&mut change, &mut raw, blocks_of(size), FILE_BLOCKS);
-        let Some(left) = super::unless_lost_free(cut)? else { continue };
+        let Some(left) = patience.unless_lost_free(cut)? else { continue };
         // An unlinked file is an orphan already, and stays one.
         if raw.orphan != format::ORPHAN_UNLINKED {
             raw.orphan = if left { format::ORPHAN_TRUNCATING } else { format::ORPHAN_NONE };
@@ -108,12 +110,13 @@ pub fn punch<M: Machine>(volume: &Volume<M>, file: &mut Live, blocks: Range<u64>
     if blocks.start > blocks.end || blocks.end > FILE_BLOCKS {
         return Err(Error::Invalid("range of a hole"));
     }
+    let mut patience = Patience::default();
     loop {
         let mut stage = Stage::new();
         let mut change = Change::new(volume, &mut stage);
         let mut raw = file.next();
         let cut = cut(&mut change, &mut raw, blocks.start, blocks.end);
-        let Some(left) = super::unless_lost_free(cut)? else { continue };
+        let Some(left) = patience.unless_lost_free(cut)? else { continue };
         super::touch(&mut raw, now);
         inode::stage(&mut change, file, &mut raw)?;
         let durable = change.commit(())?;

@@ -6,6 +6,7 @@
 use pfnfs_core::media::{Error, Result, BLOCK};
 use pfnfs_core::meta::extent::{self, Extent};
 use pfnfs_core::meta::inode::Live;
+use pfnfs_core::meta::span::Patience;
 use pfnfs_core::meta::{ops, Machine};
 
 use super::driver::Driver;
@@ -81,9 +82,10 @@ impl<M: Machine + Clone> Driver<M> {
                 driver.zero_tail(live, pos)?;
             }
             let (mut pos, mut bytes) = (pos, bytes);
+            let mut patience = Patience::default();
             while !bytes.is_empty() {
                 let done = match extent::find(&driver.volume, live, pos / BLOCK)? {
-                    Extent::Hole { len } => driver.fresh(live, pos, len, bytes, now)?,
+                    Extent::Hole { len } => driver.fresh(live, pos, len, (bytes, &mut patience), now)?,
                     Extent::Data { block, len, unwritten: false, .. } if pos < live.size() => {
                         driver.overwrite(live, pos, block, len.into(), bytes)?
                     }
@@ -106,7 +108,14 @@ impl<M: Machine + Clone> Driver<M> {
     }
 
     /// Fills a hole with fresh blocks, which then are given to the file.
-    fn fresh(&mut self, live: &mut Live, pos: u64, len: u64, bytes: &[u8], now: i64) -> Result<usize> {
+    fn fresh(
+        &mut self,
+        live: &mut Live,
+        pos: u64,
+        len: u64,
+        (bytes, patience): (&[u8], &mut Patience),
+        now: i64,
+    ) -> Result<usize> {
         let (at, offset) = (pos / BLOCK, pos % BLOCK);
         let want = (offset + bytes.len() as u64).div_ceil(BLOCK).min(len);
         let near = self.near(live, at)?;
@@ -124,7 +133,7 @@ impl<M: Machine + Clone> Driver<M> {
         let size = (end > size).then_some(end);
         match blocks.and_then(|blocks| ops::attach(&self.volume, live, at, blocks, size, time(now)).map(drop)) {
             // Other blocks will do.
-            Err(Error::LostFree { .. }) => return Ok(0),
+            Err(error) if patience.again(&error) => return Ok(0),
             done => done?,
         }
         self.wrote(live.ino(), pos, &bytes[..n as usize], now);
