@@ -7,7 +7,8 @@
 kernel "$name"
 config=$top/qemu/$name.config
 tree=$OUT/tree
-cp -al "$build/source" "$tree"
+mkdir -p "$tree"
+cp -al "$build/source/." "$tree"                   # of what the link leads to
 cp "$config" "$tree/.fragment"
 cd "$tree"
 in=$top/scripts/in-root
