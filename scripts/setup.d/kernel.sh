@@ -43,3 +43,4 @@ cp arch/x86/boot/bzImage "$OUT/modules/vmlinuz"
 # Modules are built with the headers, the scripts, objtool and the metadata of the Rust crates alone.
 find . \( -path ./scripts -o -path ./tools -o -path ./rust \) -prune -o \
 	\( -name '*.o' -o -name '*.a' -o -name '.*.cmd' -o -name 'vmlinux*' \) -type f -exec rm -f {} +
+rm -f rust/kernel/generated_arch_*.rs.S            # as in the step linux
