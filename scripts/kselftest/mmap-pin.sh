@@ -31,7 +31,7 @@ fi
 check "no pin for ever" pin uring f
 
 # shellcheck source=scripts/kselftest/disk-lib.sh
-. /tests/disk-lib.sh
+. "$TESTS/disk-lib.sh"
 if [ "$KERNEL" != noblock ]; then
 	check "a device for direct I/O" disk
 	check "direct I/O into and from the mapping" pin direct f $disk
