@@ -68,6 +68,9 @@ impl Site<'_> {
     fn protect(&self, from: &mut u64, end: u64, batch: &mut [Option<Tagged>]) -> Result<usize> {
         let write = self.locks.write(self.mapping);
         let taken = write.take_tagged(from, end, batch)?;
+        if taken == 0 {
+            write.show_clean();
+        }
         for t in batch.iter_mut().flatten() {
             write.write_protect(t);
         }

@@ -476,6 +476,29 @@ void pfnfs_page_free(struct page *page)
 	put_page(page);
 }
 
+/* Its locks have classes of their own: those of the mapping behind it are taken inside them. */
+void pfnfs_front_init(struct address_space *front, struct inode *inode)
+{
+	address_space_init_once(front);
+	init_rwsem(&front->i_mmap_rwsem);
+	init_rwsem(&front->invalidate_lock);
+	front->host = inode;
+}
+
+/* What mapping_tagged() looks at, of a mapping without entries. */
+void pfnfs_front_mark(struct address_space *front, bool dirty)
+{
+	XA_STATE(xas, &front->i_pages, 0);
+
+	xas_lock_irq(&xas);
+	xas_load(&xas);
+	if (dirty)
+		xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+	else
+		xas_clear_mark(&xas, PAGECACHE_TAG_DIRTY);
+	xas_unlock_irq(&xas);
+}
+
 bool pfnfs_mapping_dirty(struct address_space *mapping)
 {
 	return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY);

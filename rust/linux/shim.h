@@ -123,6 +123,8 @@ void pfnfs_page_lock(struct page *page);
 void pfnfs_page_unlock(struct page *page);
 void pfnfs_page_free(struct page *page);
 
+void pfnfs_front_init(struct address_space *front, struct inode *inode);
+void pfnfs_front_mark(struct address_space *front, bool dirty);
 bool pfnfs_mapping_dirty(struct address_space *mapping);
 void pfnfs_mapping_set_error(struct address_space *mapping, int error);
 void pfnfs_invalidate_lock(struct address_space *mapping);

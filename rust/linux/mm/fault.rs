@@ -80,7 +80,7 @@ impl<'a> Fault<'a> {
     /// The mapping of the file.
     pub(crate) fn mapping(&self) -> &'a Mapping {
         // SAFETY: By the type invariant.
-        unsafe { Mapping::from_raw((*(*(*self.vmf).__bindgen_anon_1.vma).vm_file).f_mapping) }
+        unsafe { Mapping::of_file((*(*self.vmf).__bindgen_anon_1.vma).vm_file) }
     }
 
     /// The index of the page that was touched.

@@ -121,7 +121,7 @@ impl MapRead<'_> {
                 c.mark(Mark::ToWrite);
             }
         })?;
-        self.mapping.mark_inode_dirty();
+        self.mapping.mark_dirty();
         Ok(())
     }
 }
@@ -147,7 +147,12 @@ pub(crate) struct MapWrite<'a> {
 impl MapWrite<'_> {
     /// Removes all page table entries for `pages`, of everybody.
     pub(crate) fn unmap(&self, pages: Range<u64>) {
-        self.mapping.unmap(pages);
+        self.mapping.front().unmap(pages);
+    }
+
+    /// Entries were cleaned. If these were all, those who ask by an open file are told.
+    pub(crate) fn show_clean(&self) {
+        self.mapping.show_clean();
     }
 
     /// Takes holes and copies in `pages` out, and what they stand for out of the page tables. Says how many there were.
@@ -170,7 +175,7 @@ impl MapWrite<'_> {
             return Ok(0);
         }
         self.locks.zeroes.settle();
-        self.mapping.unmap(pages.clone());
+        self.mapping.front().unmap(pages.clone());
         holes(true)
     }
 
@@ -200,15 +205,7 @@ impl MapWrite<'_> {
     /// Makes the page table entries for `t` read-only and clean: the next store faults. Who has pinned it to store into it did so
     /// before, when it could be written, or has to come by a fault as well.
     pub(crate) fn write_protect(&self, t: &mut Tagged) {
-        // SAFETY: A live mapping. The frame may be of no folio that C knows: it is found by index alone.
-        unsafe {
-            bindings::mapping_wrprotect_range(
-                self.mapping.as_raw(),
-                t.index as c_ulong,
-                t.frame.pfn as c_ulong,
-                t.frame.order.pages() as c_ulong,
-            )
-        };
+        self.mapping.front().write_protect(t.index, t.frame);
         // Before it is written back: who lets go of it from here on may have stored too late for that.
         t.pinned = folio::is_pinned(t.frame);
     }
@@ -216,11 +213,13 @@ impl MapWrite<'_> {
     /// Signals those who map `pages`, as `flags` (`MF_*`) of the memory failure say. C locks entries meanwhile: no fault of ours
     /// may see that, hence the write lock. It also marks the first page of each entry as failed: see [`Self::mark_failed`].
     pub(crate) fn kill_procs(&self, pages: Range<u64>, flags: i32) -> Result {
-        let count = pages.end.saturating_sub(pages.start);
+        let (raw, start) = (self.mapping.as_raw(), pages.start as c_ulong);
+        let count = pages.end.saturating_sub(pages.start) as c_ulong;
         // SAFETY: A live mapping of a DAX inode.
-        to_result(unsafe {
-            bindings::mf_dax_kill_procs(self.mapping.as_raw(), pages.start as c_ulong, count as c_ulong, flags)
-        })
+        let kill = || unsafe { bindings::mf_dax_kill_procs(raw, start, count, flags) };
+        // SAFETY: The mapping's front. The write lock is held, and all others of the kernel look
+        // for VMAs in the front.
+        to_result(unsafe { self.mapping.front().lend(self.mapping, kill) })
     }
 
     /// Puts the kernel's mark of failed memory on those page frames of an entry for which `failed` holds, and takes it from all

@@ -19,6 +19,7 @@ use kernel::prelude::*;
 use kernel::types::{NotThreadSafe, Opaque};
 
 use super::entry::{Cursor, Entry, Frame, Mark, Order};
+use super::front::{self, Front};
 use super::lock::{Locks, Tagged};
 use super::{folio, PAGE_SHIFT};
 use crate::linux::bindings;
@@ -28,7 +29,7 @@ use crate::linux::vfs::{inode, Inode, Ops, Type};
 ///
 /// # Invariants
 ///
-/// Live, and its inode with it.
+/// Live, and its inode with it, which is in a [`Head`](crate::linux::vfs::slab::Head).
 #[repr(transparent)]
 pub(crate) struct Mapping(Opaque<bindings::address_space>);
 
@@ -40,7 +41,8 @@ unsafe impl Send for Mapping {}
 impl Mapping {
     /// # Safety
     ///
-    /// `raw` and its inode are live for `'a`.
+    /// `raw` is the mapping of an inode in a [`Head`](crate::linux::vfs::slab::Head), and both are
+    /// live for `'a`.
     pub(in crate::linux) unsafe fn from_raw<'a>(raw: *mut bindings::address_space) -> &'a Self {
         // SAFETY: By the function's contract; the type is transparent.
         unsafe { &*raw.cast() }
@@ -67,6 +69,22 @@ impl Mapping {
     pub(crate) fn of<T: Type>(inode: &Inode<T>) -> &Self {
         // SAFETY: The inode is live, and its mapping is a part of it.
         unsafe { Self::from_raw(&raw mut (*inode.as_raw()).i_data) }
+    }
+
+    /// The mapping of an open file: not `f_mapping`, which is its [`Front`].
+    ///
+    /// # Safety
+    ///
+    /// `file` is a regular file of ours, open for `'a`.
+    pub(super) unsafe fn of_file<'a>(file: *mut bindings::file) -> &'a Self {
+        // SAFETY: By the function's contract; inodes of ours are in heads, and the mapping is a
+        // part of the inode.
+        unsafe { Self::from_raw(&raw mut (*(*file).f_inode).i_data) }
+    }
+
+    /// What the kernel sees of it by open files and VMAs.
+    pub(super) fn front(&self) -> &Front {
+        Front::of(self)
     }
 
     /// The number of the inode.
@@ -124,13 +142,6 @@ impl Mapping {
     pub(super) fn load(&self, index: u64) -> Entry {
         // SAFETY: Live by the type invariant; it takes the RCU lock. A value entry is no pointer and needs no protection.
         Entry::decode(unsafe { bindings::xa_load(self.i_pages(), index as c_ulong) })
-    }
-
-    /// Removes all page table entries for `pages`, of everybody.
-    pub(super) fn unmap(&self, pages: Range<u64>) {
-        let nr = pages.end.saturating_sub(pages.start);
-        // SAFETY: Live by the type invariant. Private copies stay.
-        unsafe { bindings::unmap_mapping_pages(self.as_raw(), pages.start as c_ulong, nr as c_ulong, false) };
     }
 
     /// Whether a page of it is in use, or there are so many that nobody should look at all under a spinlock. Does not sleep. Of an
@@ -201,16 +212,24 @@ impl Mapping {
         at(pages.start).start..pages.end.max(end)
     }
 
-    /// The inode has data to write: `sync(2)` will come by.
-    pub(super) fn mark_inode_dirty(&self) {
+    /// Tells the front if no entry is dirty. To be called where none is made so: faults are kept
+    /// out.
+    pub(super) fn show_clean(&self) {
+        if !self.is_dirty() {
+            self.front().unmark();
+        }
+    }
+
+    /// There is data to write: `sync_file_range(2)` will call us, and `sync(2)` will come by.
+    pub(super) fn mark_dirty(&self) {
+        self.front().mark();
         // SAFETY: Live by the type invariant.
         unsafe { bindings::__mark_inode_dirty(self.inode(), bindings::I_DIRTY_PAGES as c_int) };
     }
 
     /// Data of this mapping is lost: the next `fsync` of each open file says so.
     pub(crate) fn set_error(&self, error: Error) {
-        // SAFETY: Live by the type invariant.
-        unsafe { bindings::pfnfs_mapping_set_error(self.as_raw(), error.to_errno()) };
+        self.front().set_error(error);
     }
 
     /// The first entry at or after `from`.
@@ -325,7 +344,7 @@ impl<'a> Exclusive<'a> {
         }
         let whole = self.mapping.whole(pages);
         locks.zeroes().settle();
-        self.mapping.unmap(whole.clone());
+        self.mapping.front().unmap(whole.clone());
         // The kernel's own look (`dax_layout_busy_page_range`) takes a page with as many references as mappings for idle: right
         // for one that is mapped, wrong for one that another CPU has just unmapped and is about to let go of.
         self.mapping.is_unreferenced(&whole)
@@ -344,6 +363,7 @@ impl<'a> Exclusive<'a> {
         // SAFETY: Live by the type invariant. No page of these entries is mapped or pinned, and as faults are kept out, none
         // can be.
         unsafe { bindings::dax_delete_mapping_range(raw, first(&pages), last(&pages)) };
+        self.mapping.show_clean();
         true
     }
 }
@@ -433,13 +453,13 @@ enum Never {}
 ///
 /// # Safety
 ///
-/// Called by the VFS for the mapping of a live inode.
+/// Called by the VFS for the mapping of a live inode, or its front.
 unsafe extern "C" fn writepages(
     mapping: *mut bindings::address_space,
     wbc: *mut kernel::bindings::writeback_control,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    let (mapping, wbc) = unsafe { (Mapping::from_raw(mapping), &*wbc) };
+    let (mapping, wbc) = unsafe { (Mapping::from_raw(front::behind(mapping)), &*wbc) };
     let cyclic = wbc.range_cyclic() != 0;
     let page = |byte: i64| u64::try_from(byte).unwrap_or(0) >> PAGE_SHIFT;
     let want = Writeback {

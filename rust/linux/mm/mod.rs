@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer linux: memory management, as far as a DAX file needs it. `struct address_space` with PFN entries
-//! ([`mapping`], their format in [`entry`]), the ZONE_DEVICE folios behind them ([`folio`]), what stands in for them ([`copy`]), page faults
-//! ([`fault`]) and `mmap` ([`vma`]).
+//! Layer linux: memory management, as far as a DAX file needs it. `struct address_space` with PFN
+//! entries ([`mapping`], their format in [`entry`]), what open files have in place of it
+//! ([`front`]), the ZONE_DEVICE folios behind the entries ([`folio`]), what stands in for them
+//! ([`copy`]), page faults ([`fault`]) and `mmap` ([`vma`]).
 //!
-//! Locks, outermost first (the first two are the kernel's, the others [`lock::Locks`]):
-//! `i_rwsem` > `mmap_lock` > `invalidate_lock` ([`mapping::Shared`], [`mapping::Exclusive`]) > populate
-//! ([`lock::Populate`]) or clean > map ([`lock::MapRead`], [`lock::MapWrite`]) > `i_mmap_rwsem` >
-//! `i_pages` or a page table's.
+//! Locks, outermost first (the first two are the kernel's, the others [`lock::Locks`]): `i_rwsem` >
+//! `mmap_lock` > `invalidate_lock` ([`mapping::Shared`], [`mapping::Exclusive`]) > populate
+//! ([`lock::Populate`]) or clean > map ([`lock::MapRead`], [`lock::MapWrite`]) > `i_mmap_rwsem`,
+//! the front's first > `i_pages` or a page table's.
 //!
 //! An index is a file offset in pages of 4 KiB, a range of pages is half open.
 
@@ -17,6 +18,7 @@ pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod fault;
 pub(crate) mod folio;
+pub(in crate::linux) mod front;
 pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod mapping;

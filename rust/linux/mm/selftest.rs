@@ -14,6 +14,7 @@ use super::lock::{Conflict, Locks};
 use super::{folio, Entry, Frame, Mapping, Order, HUGE};
 use crate::linux::bindings;
 use crate::linux::pmem::Frames;
+use crate::linux::vfs::slab::Head;
 
 /// A step that failed.
 struct Wrong(&'static str);
@@ -22,7 +23,7 @@ struct Wrong(&'static str);
 #[pin_data]
 struct Scratch {
     #[pin]
-    inode: Opaque<bindings::inode>,
+    head: Opaque<Head>,
     #[pin]
     locks: Locks,
 }
@@ -30,13 +31,16 @@ struct Scratch {
 impl Scratch {
     fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            inode <- Opaque::ffi_init(|slot: *mut bindings::inode| {
-                // SAFETY: `slot` is valid for writing, and pinned. `inode_init_once` zeroes and initialises it.
+            head <- Opaque::ffi_init(|head: *mut Head| {
+                let inode: *mut bindings::inode = head.cast();
+                // SAFETY: `head` is valid for writing, and pinned. `once` zeroes and initialises
+                // the inode, which comes first. It gets no link, so there is nothing to drop.
                 unsafe {
-                    bindings::inode_init_once(slot);
-                    (*slot).i_flags = bindings::S_DAX;
-                    (*slot).i_mapping = &raw mut (*slot).i_data;
-                    (*slot).i_data.host = slot;
+                    Head::once(head);
+                    Head::renew(head);
+                    (*inode).i_flags = bindings::S_DAX;
+                    (*inode).i_mapping = &raw mut (*inode).i_data;
+                    (*inode).i_data.host = inode;
                 }
             }),
             locks <- Locks::new(),
@@ -45,7 +49,7 @@ impl Scratch {
 
     fn mapping(&self) -> &Mapping {
         // SAFETY: Initialised, and lives as long as `self`.
-        unsafe { Mapping::from_raw(&raw mut (*self.inode.get()).i_data) }
+        unsafe { Mapping::from_raw(&raw mut (*self.head.get().cast::<bindings::inode>()).i_data) }
     }
 }
 

@@ -30,7 +30,7 @@ impl<'a> Desc<'a> {
     /// The mapping of the file.
     pub(crate) fn mapping(&self) -> &Mapping {
         // SAFETY: By the type invariant.
-        unsafe { Mapping::from_raw((*self.raw.file).f_mapping) }
+        unsafe { Mapping::of_file(self.raw.file) }
     }
 
     /// Whether MAP_SYNC was asked for.

@@ -17,6 +17,7 @@ use super::kiocb::Kiocb;
 use super::sb::Unfrozen;
 use super::{Ops, Type};
 use crate::linux::bindings;
+use crate::linux::mm::front;
 use crate::linux::mm::vma::Desc;
 
 /// An open file of a super block of `T`.
@@ -195,8 +196,12 @@ impl<F: Operations> Adapter<F> {
     ///
     /// Called by the VFS, as the documentation of the adapters says.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: The arguments of this call. Says that `O_DIRECT` is welcome: every access is direct.
-        unsafe { bindings::pfnfs_file_open(inode, file) }
+        // SAFETY: The arguments of this call, a regular file of `F::Fs`. Says that `O_DIRECT` is
+        // welcome: every access is direct.
+        unsafe {
+            front::show(file);
+            bindings::pfnfs_file_open(inode, file)
+        }
     }
 
     /// # Safety

@@ -18,7 +18,7 @@ use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
 
 use super::sb::Super;
-use super::slab::Slot;
+use super::slab::{Head, Slot};
 use super::spare::Filled;
 use super::{Ops, Type};
 use crate::linux::bindings;
@@ -420,6 +420,8 @@ impl<T: Type> NewInode<T> {
                 inode.i_op = ops.get();
                 inode.__bindgen_anon_3.i_fop = files.get();
                 inode.i_data.a_ops = mapping.get();
+                // SAFETY: Inodes of ours begin heads, and nobody uses this one yet.
+                unsafe { (*raw.as_ptr().cast::<Head>()).front.set_up() };
                 // Value entries in `i_pages` are PFNs, not shadows.
                 inode.i_flags |= bindings::S_DAX;
             }

@@ -16,6 +16,7 @@ use kernel::types::Opaque;
 
 use super::{Registration, Type};
 use crate::linux::bindings;
+use crate::linux::mm::front::Front;
 use crate::linux::mm::link::Link;
 
 /// How a slot begins, whatever the type of its file system: the C inode first, so that the two have one address.
@@ -26,6 +27,37 @@ pub(in crate::linux) struct Head {
     pub(super) next: Atomic<*mut bindings::inode>,
     /// The way to its mapping for others than the VFS. Cut when the eviction begins.
     pub(in crate::linux) link: SetOnce<Arc<Link>>,
+    /// What open files and VMAs have in place of its mapping.
+    pub(in crate::linux) front: Front,
+}
+
+impl Head {
+    /// Runs once for each slot of a fresh slab page.
+    ///
+    /// # Safety
+    ///
+    /// `head` is valid for writing, and nobody uses it.
+    pub(in crate::linux) unsafe fn once(head: *mut Self) {
+        // SAFETY: By the function's contract; the inode comes first.
+        unsafe {
+            bindings::inode_init_once(head.cast());
+            Front::once(&raw mut (*head).front, head.cast());
+        }
+    }
+
+    /// Makes it ready for an inode.
+    ///
+    /// # Safety
+    ///
+    /// [`Head::once`] has run, and nobody uses it; if it was ready before, the link was dropped.
+    pub(in crate::linux) unsafe fn renew(head: *mut Self) {
+        // SAFETY: By the function's contract.
+        unsafe {
+            (&raw mut (*head).next).write(Atomic::new(ptr::null_mut()));
+            (&raw mut (*head).link).write(SetOnce::new());
+            Front::renew(&raw mut (*head).front);
+        }
+    }
 }
 
 /// What the slab hands out.
@@ -58,8 +90,8 @@ impl<T: Type> Cache<T> {
     ///
     /// Called by the VFS, as the documentation of the adapters says.
     unsafe extern "C" fn once(slot: *mut c_void) {
-        // SAFETY: A slot begins with an inode.
-        unsafe { bindings::inode_init_once(slot.cast()) };
+        // SAFETY: A slot begins with a head.
+        unsafe { Head::once(slot.cast()) };
     }
 
     /// # Safety
@@ -73,11 +105,8 @@ impl<T: Type> Cache<T> {
         if slot.is_null() {
             return ptr::null_mut();
         }
-        // SAFETY: A fresh slot.
-        unsafe {
-            (&raw mut (*slot).head.next).write(Atomic::new(ptr::null_mut()));
-            (&raw mut (*slot).head.link).write(SetOnce::new());
-        }
+        // SAFETY: A slot that the slab has just handed out; `destroy_inode` drops its link.
+        unsafe { Head::renew(&raw mut (*slot).head) };
         // SAFETY: As above; the part is pinned, as the slot stays where it is until it is freed.
         match unsafe { T::inode().__pinned_init((*slot).data.get().cast()) } {
             Ok(()) => slot.cast(),
