@@ -465,11 +465,14 @@ mutant("checksum of an inode not updated", "that of the version before stays", c
        (INODE, "new.crc = check::inode_crc(change.geometry().uuid(), new).into();", ""))
 
 mutant("numbers not given back after an error", "a create that fails loses its inode number", crash("create /f"),
-       (RECORD, "self.stage.taken.iter().for_each(|ino| self.volume.give_back_number(ino));", ""))
+       (ALLOC, "if !self.taken.get() { self.volume.give_back_number(self.ino); }", ""))
+
+mutant("numbers given back although they are taken", "a record has taken the number, and its owner gives it back", crash("create /f"),
+       (RECORD, "self.number.inspect(|number| number.take());", ""))
 
 mutant("blocks not given back after an error", "an operation that fails loses its blocks", crash("symlink /f"),
-       (RECORD, "if let (Patch::Set { .. }, Some((block, count))) = (patch, patch.blocks(&self.volume.geometry)) { self.volume.give_back(block, count); } patches = rest; } self.stage.taken",
-        "patches = rest; let _ = patch; } self.stage.taken"))
+       within(RECORD, "drop", "if let (Patch::Set { .. }, Some((block, count))) = (patch, patch.blocks(&self.volume.geometry)) { self.volume.give_back(block, count); }",
+              "let _ = patch;"))
 
 mutant("blocks given back twice after an error", "a reservation that a record took over is given back by both", crash("symlink /f"),
        (CHANGE, "self.record.attach_unwritten(blocks)?; Ok(block)", "self.record.attach_unwritten(blocks)?; self.volume.give_back(block, 1); Ok(block)"))
@@ -544,6 +547,15 @@ mutant("the cut passes what is not in place", "memory was lost under the apply, 
 mutant("lost blocks are given out", "a free block whose memory is known to be lost becomes a file's", ("poison", "data_that_is_lost_is_all_that_is_lost"),
        (ALLOC, "let Some(lost) = self.media().first_lost(at, u64::from(found.count()).wrapping_mul(BLOCK)) else {",
         "let Some(lost) = Some(at).filter(|_| false) else {"))
+
+mutant("names are not made again where fresh memory fails", "a create whose node lies on it says EIO", ("poison", "fresh_blocks_that_fail_are_replaced"),
+       within(NAMESPACE, "create_as", "patiently(|| try_create(volume, dir, name, new, &number))", "try_create(volume, dir, name, new, &number)"))
+
+mutant("links are not made again where fresh memory fails", "a link whose node lies on it says EIO", ("poison", "fresh_blocks_that_fail_are_replaced"),
+       within(NAMESPACE, "link", "patiently(|| try_link(volume, dir, name, target, now))", "try_link(volume, dir, name, target, now)"))
+
+mutant("renames are not made again where fresh memory fails", "a rename whose node lies on it says EIO", ("poison", "fresh_blocks_that_fail_are_replaced"),
+       within(NAMESPACE, "rename", "patiently(|| try_rename(volume, &mut rename))", "try_rename(volume, &mut rename)"))
 
 mutant("a fresh block that fails is lost metadata", "nobody had it yet, but the volume stops", ("poison", "fresh_blocks_that_fail_are_replaced"),
        (SPAN, "Err(self.media().first_lost(at, len).map_or(Error::Poison { at }, |at| Error::LostFree { at }))", "Err(Error::Poison { at })"))
@@ -627,16 +639,16 @@ mutant("time of access not set", "it stays as it was", crash("chown"),
        within(NAMESPACE, "set_attr", "raw.atime = attr.atime.unwrap_or(raw.atime);", ""))
 
 mutant("time of a rename not set", "what is renamed keeps its ctime", crash("rename /f /r"),
-       within(NAMESPACE, "rename", "renamed.ctime = now;", ""))
+       within(NAMESPACE, "try_rename", "renamed.ctime = now;", ""))
 
 mutant("time of a link not set", "what is linked keeps its ctime", crash("link /f"),
-       within(NAMESPACE, "link", "linked.ctime = now;", ""))
+       within(NAMESPACE, "try_link", "linked.ctime = now;", ""))
 
 mutant("time of creation not set", "a new file has none", crash("create /c"),
        within(NAMESPACE, "prepare", "raw.btime = new.now;", ""))
 
 mutant("time of a directory not set", "a name more does not change it", crash("create /c"),
-       within(NAMESPACE, "create_as", "super::touch(&mut parent, new.now);", ""))
+       within(NAMESPACE, "try_create", "super::touch(&mut parent, new.now);", ""))
 
 mutant("contents of what is no file", "operations on contents take whatever comes", FILES_ONLY,
        within(OPS, "must_be_file", "if file.is_dir() { Err(Error::IsDir) } else if file.is_file()",

@@ -28,6 +28,7 @@ use crate::linux::vfs::{self, Ops};
 use crate::media::{BLOCK, GROUP_BLOCKS, HUGE};
 use crate::meta::extent::Extent;
 use crate::meta::ops;
+use crate::meta::span::patiently;
 
 /// A regular file's table.
 pub(super) const TABLE: Ops<vfs::FileTable, Pfnfs> = file::table::<Regular>();
@@ -211,10 +212,13 @@ fn allocate(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, keep_size: b
             Extent::Hole { len } => {
                 let want = len.min(end.wrapping_sub(at)).min(GROUP_BLOCKS.into());
                 let (near, want, aligned) = place(mounted, live, at, want).map_err(fail)?;
-                let blocks = store.volume().reserve(near, want, aligned).map_err(fail)?;
-                let count = u64::from(blocks.count());
-                ops::preallocate(store.volume(), live, at, blocks, None, media_time(l.now())).map_err(fail)?.reply();
-                count
+                let done = patiently(|| {
+                    let blocks = store.volume().reserve(near, want, aligned)?;
+                    let count = u64::from(blocks.count());
+                    let done = ops::preallocate(store.volume(), live, at, blocks, None, media_time(l.now()))?;
+                    Ok(done.map(|()| count))
+                });
+                done.map_err(fail)?.reply()
             }
         };
         at = at.saturating_add(step);

@@ -5,6 +5,8 @@
 //! The DRAM bits are those of the media plus what is reserved or in limbo; they are loaded at mount and never again. Takes one
 //! group, limbo or inodes lock at a time, each for a moment. Media bits are changed by records only (`log`).
 
+use core::cell::Cell;
+
 use super::bitmap::{self, Choice};
 use super::log::Volume;
 use super::machine::{GroupMut, LimboEntry, Machine};
@@ -25,11 +27,12 @@ pub struct Space {
     pub free_inodes: u64,
 }
 
-/// A reserved inode number.
+/// A reserved inode number. Given back when dropped, unless a record has taken it.
 #[must_use]
 pub struct Number<'v, M: Machine> {
     volume: &'v Volume<M>,
     ino: u64,
+    taken: Cell<bool>,
 }
 
 impl<M: Machine> Number<'_, M> {
@@ -39,14 +42,16 @@ impl<M: Machine> Number<'_, M> {
     }
 
     /// A record has it now.
-    pub(in crate::meta) fn forget(self) {
-        core::mem::forget(self);
+    pub(in crate::meta) fn take(&self) {
+        self.taken.set(true);
     }
 }
 
 impl<M: Machine> Drop for Number<'_, M> {
     fn drop(&mut self) {
-        self.volume.give_back_number(self.ino);
+        if !self.taken.get() {
+            self.volume.give_back_number(self.ino);
+        }
     }
 }
 
@@ -301,7 +306,7 @@ impl<M: Machine> Volume<M> {
             inodes.state.free = inodes.state.free.saturating_sub(1);
             Some(u64::from(found))
         });
-        Ok(Number { volume: self, ino: ino.ok_or(Error::NoInodes)? })
+        Ok(Number { volume: self, ino: ino.ok_or(Error::NoInodes)?, taken: Cell::new(false) })
     }
 
     /// This number is free from now on.

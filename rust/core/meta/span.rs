@@ -147,8 +147,9 @@ pub struct Patience(u32);
 impl Patience {
     /// Whether this is memory that failed when it was nobody's yet: the record is to be made again, with other blocks.
     pub fn again(&mut self, error: &Error) -> bool {
-        self.0 = self.0.saturating_add(1);
-        matches!(error, Error::LostFree { .. }) && self.0 <= TRIES
+        let fresh = matches!(error, Error::LostFree { .. });
+        self.0 = self.0.saturating_add(fresh.into());
+        fresh && self.0 <= TRIES
     }
 
     /// `None` if the record is to be made again.
@@ -156,6 +157,20 @@ impl Patience {
         match result {
             Err(error) if self.again(&error) => Ok(None),
             result => result.map(Some),
+        }
+    }
+}
+
+/// Makes a record; again, in other blocks, when fresh memory has failed under it, so that nothing of it is there.
+///
+/// # Errors
+///
+/// Those of `attempt`; `LostFree` if that happens too often.
+pub fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut patience = Patience::default();
+    loop {
+        if let Some(done) = patience.unless_lost_free(attempt())? {
+            return Ok(done);
         }
     }
 }

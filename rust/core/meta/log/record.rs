@@ -2,7 +2,8 @@
 
 //! A record being built, in a stage that the caller provides; and what a commit publishes.
 //!
-//! A record owns what was moved into it: reserved blocks and inode numbers. Dropped without a commit, it gives them back.
+//! A record owns the reserved blocks that were moved into it: dropped without a commit, it gives them back. An inode number stays
+//! its caller's until a commit has taken it, so that the record can be made again.
 
 mod overlay;
 
@@ -15,8 +16,6 @@ use crate::meta::alloc::Number;
 use crate::meta::machine::{Machine, GONE_MAX};
 use crate::meta::span::{Blocks, Fresh, Written};
 
-/// Inode numbers that one record can take.
-const TAKEN_MAX: usize = 4;
 /// Inode numbers that one record can free.
 const FREED_MAX: usize = GONE_MAX;
 /// Patches that one record can have: the bits of `Stage::limbo`.
@@ -35,7 +34,6 @@ pub struct Stage {
     count: u32,
     /// Which patches free former metadata.
     limbo: u128,
-    taken: Numbers<TAKEN_MAX>,
     freed: Numbers<FREED_MAX>,
 }
 
@@ -68,16 +66,7 @@ impl Default for Stage {
 impl Stage {
     /// An empty stage.
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; RECORD_MAX],
-            len: HEADER,
-            low: u64::MAX,
-            high: 0,
-            count: 0,
-            limbo: 0,
-            taken: Numbers::NONE,
-            freed: Numbers::NONE,
-        }
+        Self { bytes: [0; RECORD_MAX], len: HEADER, low: u64::MAX, high: 0, count: 0, limbo: 0, freed: Numbers::NONE }
     }
 
     fn reset(&mut self) {
@@ -86,7 +75,6 @@ impl Stage {
         self.high = 0;
         self.count = 0;
         self.limbo = 0;
-        self.taken.len = 0;
         self.freed.len = 0;
     }
 
@@ -145,13 +133,15 @@ impl Stage {
 pub struct Record<'v, 's, M: Machine> {
     volume: &'v Volume<M>,
     stage: &'s mut Stage,
+    /// The number that the record takes.
+    number: Option<&'s Number<'v, M>>,
     committed: bool,
 }
 
 impl<'v, 's, M: Machine> Record<'v, 's, M> {
     pub(super) fn new(volume: &'v Volume<M>, stage: &'s mut Stage) -> Self {
         stage.reset();
-        Self { volume, stage, committed: false }
+        Self { volume, stage, number: None, committed: false }
     }
 
     /// Bytes that still fit, heads of patches included (8 each).
@@ -285,12 +275,13 @@ impl<'v, 's, M: Machine> Record<'v, 's, M> {
         Ok(())
     }
 
-    /// Marks a reserved inode number as in use.
-    pub fn take_number(&mut self, number: Number<'v, M>) -> Result {
+    /// Marks a reserved inode number as in use; only one of them.
+    pub fn take_number(&mut self, number: &'s Number<'v, M>) -> Result {
+        if self.number.replace(number).is_some() {
+            return Err(Error::TooBig);
+        }
         let at = self.volume.used_at(number.ino())?;
         let bit = (number.ino() % format::CHUNK_INODES) as u32;
-        self.stage.taken.push(number.ino())?;
-        number.forget();
         self.set_bits(at, bit, 1)
     }
 
@@ -326,6 +317,7 @@ impl<'v, 's, M: Machine> Record<'v, 's, M> {
         match self.volume.enter(self.stage) {
             Ok((seq, applied)) => {
                 self.committed = true;
+                self.number.inspect(|number| number.take());
                 self.publish(seq);
                 applied.map(|()| Durable(reply))
             }
@@ -367,7 +359,6 @@ impl<M: Machine> Drop for Record<'_, '_, M> {
             }
             patches = rest;
         }
-        self.stage.taken.iter().for_each(|ino| self.volume.give_back_number(ino));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::meta::change::Change;
 use crate::meta::dir::{self, Found};
 use crate::meta::inode::{self, Live, LINKS_MAX, SYMLINK_MAX, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::meta::log::Stage;
+use crate::meta::span::patiently;
 use crate::meta::{table, Durable, Machine, Volume};
 use crate::plat::crc32c;
 
@@ -104,10 +105,10 @@ fn unlink_from(raw: &mut Inode, at: u64) -> Result {
 }
 
 /// Fills in an inode for a reserved number, which the record takes. `parent` is the directory it goes to.
-fn prepare<'v, M: Machine>(
-    change: &mut Change<'v, '_, M>,
+fn prepare<'v, 's, M: Machine>(
+    change: &mut Change<'v, 's, M>,
     volume: &'v Volume<M>,
-    number: Number<'v, M>,
+    number: &'s Number<'v, M>,
     parent: u64,
     new: &New<'_>,
 ) -> Result<Live> {
@@ -211,6 +212,16 @@ pub fn create_as<'v, M: Machine>(
 ) -> Result<Durable<Live>> {
     dir::valid(name)?;
     must_live(dir)?;
+    patiently(|| try_create(volume, dir, name, new, &number))
+}
+
+fn try_create<'v, M: Machine>(
+    volume: &'v Volume<M>,
+    dir: &mut Live,
+    name: &[u8],
+    new: &New<'_>,
+    number: &Number<'v, M>,
+) -> Result<Durable<Live>> {
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let mut live = prepare(&mut change, volume, number, dir.ino(), new)?;
@@ -237,7 +248,7 @@ pub fn create_as<'v, M: Machine>(
 pub fn tmpfile<'v, M: Machine>(volume: &'v Volume<M>, new: &New<'_>, number: Number<'v, M>) -> Result<Durable<Live>> {
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
-    let mut live = prepare(&mut change, volume, number, 0, new)?;
+    let mut live = prepare(&mut change, volume, &number, 0, new)?;
     if !live.is_file() {
         return Err(Error::Invalid("type of a file without a name"));
     }
@@ -266,6 +277,16 @@ pub fn link<M: Machine>(
     if target.is_dir() {
         return Err(Error::IsDir);
     }
+    patiently(|| try_link(volume, dir, name, target, now))
+}
+
+fn try_link<M: Machine>(
+    volume: &Volume<M>,
+    dir: &mut Live,
+    name: &[u8],
+    target: &mut Live,
+    now: Time,
+) -> Result<Durable<()>> {
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let (mut parent, mut linked) = (dir.next(), target.next());
@@ -383,13 +404,19 @@ fn replaceable<M: Machine>(volume: &Volume<M>, moved: &Live, victim: &Live) -> R
 ///
 /// `Exists` if the new name exists and there is no victim; `NotFound` if a name is not that of the inode given; `IsDir`,
 /// `NotDir`, `NotEmpty`, `TooManyLinks`, `NoSpace`, `NameTooLong`.
-pub fn rename<M: Machine>(volume: &Volume<M>, rename: Rename<'_>) -> Result<Durable<()>> {
-    let Rename { from, from_name, to, to_name, moved, mut victim, now } = rename;
+pub fn rename<M: Machine>(volume: &Volume<M>, mut rename: Rename<'_>) -> Result<Durable<()>> {
+    let Rename { from, to, to_name, moved, victim, now, .. } = &rename;
     dir::valid(to_name)?;
-    inode::valid_time(now)?;
+    inode::valid_time(*now)?;
     must_live(from)?;
     to.as_deref().map_or(Ok(()), must_live)?;
     victim.as_deref().map_or(Ok(()), |victim| replaceable(volume, moved, victim))?;
+    patiently(|| try_rename(volume, &mut rename))
+}
+
+fn try_rename<M: Machine>(volume: &Volume<M>, rename: &mut Rename<'_>) -> Result<Durable<()>> {
+    let Rename { from, from_name, to, to_name, moved, victim, now } = rename;
+    let now = *now;
     let mut stage = Stage::new();
     let mut change = Change::new(volume, &mut stage);
     let mut source = from.next();

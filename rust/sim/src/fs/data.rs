@@ -6,7 +6,7 @@
 use pfnfs_core::media::{Error, Result, BLOCK};
 use pfnfs_core::meta::extent::{self, Extent};
 use pfnfs_core::meta::inode::Live;
-use pfnfs_core::meta::span::Patience;
+use pfnfs_core::meta::span::{patiently, Patience};
 use pfnfs_core::meta::{ops, Machine};
 
 use super::driver::Driver;
@@ -310,9 +310,11 @@ impl<M: Machine + Clone> Driver<M> {
                     Extent::Data { len, .. } => u64::from(len),
                     Extent::Hole { len } => {
                         let near = driver.near(live, at)?;
-                        let blocks = driver.volume.reserve(near, len.min(end - at) as u32, false)?;
-                        let len = u64::from(blocks.count());
-                        ops::preallocate(&driver.volume, live, at, blocks, None, time(now)).map(drop)?;
+                        let len = patiently(|| {
+                            let blocks = driver.volume.reserve(near, len.min(end - at) as u32, false)?;
+                            let len = u64::from(blocks.count());
+                            ops::preallocate(&driver.volume, live, at, blocks, None, time(now)).map(|_| len)
+                        })?;
                         driver.settle(|model| Self::touched(model, ino, now));
                         len
                     }
