@@ -107,6 +107,24 @@ pub(crate) fn kill(mappings: &Mappings, lost: impl Fn(&Mapping, Error)) {
     }
 }
 
+/// Nobody uses the files any more, so that no page becomes pinned: waits until none is. As [`kill`] it holds nothing meanwhile.
+pub(crate) fn await_pins(mappings: &Mappings) {
+    let mut waits = WAITS;
+    loop {
+        let mut idle = true;
+        // What is being evicted waits for itself.
+        mappings.for_each(|mapping| {
+            if let Ok(site) = Site::of(mapping) {
+                idle &= mapping.exclusive().release(site.locks, &(0..u64::MAX));
+            }
+        });
+        if idle {
+            return;
+        }
+        wait(&mut waits);
+    }
+}
+
 /// Blocks were given to `pages`, which had none: faults must see them, not the zero page. To be called after their place in
 /// the file is set, and before the one who wrote them goes on: a fault that has found nothing there has inserted its hole by
 /// then, and it is taken out again.

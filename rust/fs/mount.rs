@@ -397,6 +397,10 @@ impl vfs::Type for Pfnfs {
         sb.data().tidy.stop();
     }
 
+    fn await_users(sb: &sb::Super<Self>) {
+        dax::await_pins(&sb.data().mappings);
+    }
+
     fn write_inode(inode: &vfs::Inode<Self>) -> Result {
         inode::write(inode)
     }

@@ -191,6 +191,17 @@ void pfnfs_super_unlock(struct super_block *sb)
 	up_read(&sb->s_umount);
 }
 
+/* For ->kill_sb: all who come by @sb meanwhile find it as it was, and cannot come to use it. */
+void pfnfs_umount_leave(struct super_block *sb)
+{
+	up_write(&sb->s_umount);
+}
+
+void pfnfs_umount_enter(struct super_block *sb)
+{
+	down_write(&sb->s_umount);
+}
+
 void pfnfs_inode_lock_shared(struct inode *inode)
 {
 	inode_lock_shared(inode);

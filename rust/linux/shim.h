@@ -62,6 +62,8 @@ void pfnfs_inode_unlock(struct inode *inode);
 void pfnfs_sync_inodes(struct super_block *sb);
 bool pfnfs_super_trylock(struct super_block *sb);
 void pfnfs_super_unlock(struct super_block *sb);
+void pfnfs_umount_leave(struct super_block *sb);
+void pfnfs_umount_enter(struct super_block *sb);
 void pfnfs_inode_lock_shared(struct inode *inode);
 void pfnfs_inode_unlock_shared(struct inode *inode);
 loff_t pfnfs_i_size_read(struct inode *inode);

@@ -24,6 +24,12 @@ plan() {
 	ktap_set_plan "$1"
 }
 
+# failing TEXT: a failed result. For who only asks whether there is one, it is the last.
+failing() {
+	ktap_test_fail "$1"
+	[ -z "$STOP" ] || exit 1
+}
+
 # The output of the last command that was checked, for tests that look at messages.
 OUT=/tmp/check.out
 
@@ -35,7 +41,7 @@ check() {
 		ktap_test_pass "$text"
 	else
 		sed 's/^/# /' $OUT
-		ktap_test_fail "$text"
+		failing "$text"
 	fi
 }
 
@@ -44,7 +50,7 @@ refuses() {
 	local text="$1"
 	shift
 	if "$@" >$OUT 2>&1; then
-		ktap_test_fail "$text"
+		failing "$text"
 	else
 		ktap_test_pass "$text"
 	fi
@@ -52,7 +58,7 @@ refuses() {
 
 # says TEXT PATTERN: passes if the kernel's log has a line that matches since this script began.
 says() {
-	if dmesg | grep -Eq -- "$2"; then ktap_test_pass "$1"; else ktap_test_fail "$1"; fi
+	if dmesg | grep -Eq -- "$2"; then ktap_test_pass "$1"; else failing "$1"; fi
 }
 
 # What is tested: pfnfs on the first device. For the author of a test only: FS=ext4 runs it on ext4 with -o dax on the
@@ -106,6 +112,37 @@ within() {
 		[ $tries -gt 0 ] || return 1
 		sleep 0.1
 	done
+}
+
+# ended PID: within a minute. What hangs, hangs for ever, and cannot be waited for.
+ended() { within 60 sh -c "case \$(sed -n 's/^State:.//p' /proc/$1/status 2>/dev/null) in '' | [ZX]*) ;; *) exit 1 ;; esac"; }
+# fine PID: it ends with status 0.
+fine() { ended "$1" && wait "$1"; }
+
+# stale: no block of the file system that is free is blank.
+stale() {
+	local i=0
+	dd if=/dev/urandom of=/tmp/noise bs=1M count=4 2>/dev/null
+	while cat /tmp/noise 2>/dev/null >/mnt/noise$i; do i=$((i + 1)); done
+	rm /mnt/noise* && sync
+}
+
+# unmount_waits HOW [CMD...]: four results, and those of the command. Unmounting waits for a pin (of a file that still has its name,
+# or not: HOW is a command of pin.c), and not longer; what the command does meanwhile does not.
+unmount_waits() {
+	local how="$1" holder unmounter
+	shift
+	pin "$how" /mnt/held /tmp/held >/tmp/hold.out 2>&1 &
+	holder=$!
+	check "$how: a pin without file and mapping" within 10 test -e /tmp/held
+	umount /mnt &
+	unmounter=$!
+	sleep 1
+	check "$how: umount waits for it" test -d /proc/$unmounter
+	"$@"
+	rm /tmp/held
+	check "$how: the pin goes" fine $holder
+	check "$how: and umount ends" fine $unmounter
 }
 
 # fails_at ADDRESS...: memory fails at these physical addresses, and the kernel has been told. On the stock kernel by a machine

@@ -48,29 +48,11 @@ same "nothing is lost" "$before" "$(free)"
 
 cd /
 # A pinned file without a name, and the blocks it has, last until the pin goes; also over an unmount.
-pin hold-unlinked /mnt/held /tmp/held >/tmp/hold.out 2>&1 &
-holder=$!
-check "a pin without file, name and mapping" within 10 test -e /tmp/held
-umount /mnt &
-unmounter=$!
-sleep 1
-check "umount waits for it" test -d /proc/$unmounter
-rm /tmp/held
-check "the pin goes" wait $holder
-check "and umount ends" sh -c "for i in \$(seq 200); do [ -d /proc/$unmounter ] || exit 0; sleep 0.1; done; exit 1"
+unmount_waits hold-unlinked
 check "mount" mount_fs
 same "nothing is lost" "$before" "$(free)"
 
-pin hold /mnt/held /tmp/held >/tmp/hold.out 2>&1 &
-holder=$!
-check "a pin without file and mapping" within 10 test -e /tmp/held
-umount /mnt &
-unmounter=$!
-sleep 1
-check "umount waits for it" test -d /proc/$unmounter
-rm /tmp/held
-check "the pin goes" wait $holder
-check "and umount ends" sh -c "for i in \$(seq 200); do [ -d /proc/$unmounter ] || exit 0; sleep 0.1; done; exit 1"
+unmount_waits hold
 check "nothing is mounted" sh -c '! grep -q " /mnt " /proc/mounts'
 check "mount" mount_fs
 same "nothing is lost then either" "$before" "$(rm /mnt/held; free)"

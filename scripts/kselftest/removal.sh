@@ -1,21 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: needs=libnvdimm alone=yes timeout=300
+# guest: needs=libnvdimm alone=yes timeout=300 size=256M,64M
 # The device goes, or memory fails, beside one user of each kind who could keep others waiting for ever: somebody who has pinned
 # a page and needs another one before he lets go of it, also of a frozen file system; reads and writes whose memory does not come;
 # evictions that take their time. Nobody waits longer than for the pin, and memory fails without waiting for anybody.
 . ./lib.sh
-plan 59
+plan 62
 
 ns=namespace0.0
 go=/tmp/go
 unbind() { echo $ns >/sys/bus/nd/drivers/pfnfs/unbind; }
 bind() { echo $ns >/sys/bus/nd/drivers/pfnfs/bind; }
 
-# ended PID: within a minute. What hangs, hangs for ever, and cannot be waited for.
-ended() { within 60 sh -c "case \$(sed -n 's/^State:.//p' /proc/$1/status 2>/dev/null) in '' | [ZX]*) ;; *) exit 1 ;; esac"; }
-# fine PID: it ends with status 0.
-fine() { ended "$1" && wait "$1"; }
 # user ARGUMENT...: starts one; there READY and GO are as here.
 user() {
 	rm -f /tmp/ready $go
@@ -120,15 +116,17 @@ back
 
 check "the file with small pages is mapped" mapper open /mnt/v r map 64k 0 shared r get 0 64k 5
 frame=$(grep "^$(stat -c %i /mnt/v) 6 0x" /sys/kernel/debug/pfnfs/pfnfs0/entries | cut -d' ' -f3)
-pin hold /mnt/held /tmp/held >/tmp/user.out 2>&1 &
-user=$!
-check "a pin without file and mapping" within 60 test -e /tmp/held
-umount /mnt &
-unmounter=$!
-sleep 1
-(echo $((frame * 4096)) >/sys/devices/system/memory/hard_offline_page) 2>/dev/null &
-check "memory fails beside an unmount that waits for it" ended $!
-rm /tmp/held
-check "the pin goes" fine $user
-check "and the unmount ends" fine $unmounter
+second() {
+	mkdir -p /tmp/second
+	mkfs.pfnfs -f /dev/pfnfs1 && mount -t pfnfs pfnfs1 /tmp/second && stat -f /tmp/second && touch /tmp/second/f && umount /tmp/second
+}
+meanwhile() {
+	(echo $((frame * 4096)) >/sys/devices/system/memory/hard_offline_page) 2>/dev/null &
+	check "memory fails" ended $!
+	sync &
+	check "sync(2) of the machine" fine $!
+	second >/tmp/second.out 2>&1 &
+	check "another volume is mounted, used and unmounted" fine $!
+}
+unmount_waits hold meanwhile
 done_testing

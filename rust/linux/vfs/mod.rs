@@ -106,8 +106,11 @@ pub(crate) trait Type: Sized + Send + Sync + 'static {
     /// [`sb::Super::release_kept`]. Runs under a spinlock.
     fn keep(inode: &Inode<Self>) -> bool;
 
-    /// Unmount begins, nobody uses the file system: inodes are no longer kept, whatever their eviction has to wait for.
+    /// Unmount begins, nobody uses the file system: no more is done in the background.
     fn leave(sb: &sb::Super<Self>);
+
+    /// Waits for those who keep inodes from being evicted. No lock is held; then inodes are no longer kept.
+    fn await_users(sb: &sb::Super<Self>);
 
     /// Unmount: no inode is left. [`Type::Super`] is dropped when it returns; what is given back by then is found
     /// free by the next mount.

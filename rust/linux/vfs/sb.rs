@@ -360,10 +360,15 @@ impl<T: Type> Table<T> {
     pub(super) unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
         // SAFETY: `sget_fc` has put our `Mount` there.
         let mount = unsafe { (*sb).s_fs_info };
-        // SAFETY: As above; nobody but the VFS uses the super block now.
+        // SAFETY: As above; nobody but the VFS uses the super block now, which it has locked.
         unsafe {
             if !(*sb).s_root.is_null() {
                 T::leave(Super::from_raw(sb));
+                // What takes as long as a user likes, before the VFS begins to take apart what `sync(2)`, for one, comes by with
+                // this lock. Nobody can mount it, open a file of it or freeze it any more.
+                bindings::pfnfs_umount_leave(sb);
+                T::await_users(Super::from_raw(sb));
+                bindings::pfnfs_umount_enter(sb);
             }
             (*mount.cast::<Mount<T>>()).kept.release(true, |_| ());
         }
