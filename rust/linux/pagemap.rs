@@ -141,6 +141,10 @@ impl<H: Failure> Pagemap<H> {
 impl<H: Failure> Drop for Pagemap<H> {
     fn drop(&mut self) {
         self.region.revoke();
+        // The pages have no references, but whoever put the last one may have been preempted in between, or walks page tables
+        // in another CPU with interrupts off, and looks at them once more (`free_zone_device_folio`, `gup_fast`).
+        // SAFETY: No conditions, but that this may sleep.
+        unsafe { bindings::pfnfs_wait_for_tasks() };
         // SAFETY: mapped by the invariant; after `revoke` nobody accesses the memory through the region.
         unsafe { bindings::memunmap_pages(self.shared.pgmap.get()) };
     }

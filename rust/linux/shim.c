@@ -482,6 +482,15 @@ void pfnfs_page_unlock(struct page *page)
 	unlock_page(page);
 }
 
+/*
+ * Until each task has slept, or been in user mode, and each section without preemption or interrupts that has begun
+ * has ended.
+ */
+void pfnfs_wait_for_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+
 void pfnfs_page_free(struct page *page)
 {
 	put_page(page);

@@ -123,6 +123,7 @@ void pfnfs_folio_put(struct page *page);
 struct page *pfnfs_zeroed_page(void);
 void pfnfs_page_lock(struct page *page);
 void pfnfs_page_unlock(struct page *page);
+void pfnfs_wait_for_tasks(void);
 void pfnfs_page_free(struct page *page);
 
 void pfnfs_front_init(struct address_space *front, struct inode *inode);
