@@ -33,9 +33,25 @@ static inline void wrong(const char *what, ...)
 	fputc('\n', stderr);
 }
 
-static void name(char *to, const char *path, const char *what, int step)
+/* A name of the object's own, for this step; lasts until the next but one is asked for. */
+static inline const char *own(const char *path, char between, const char *what, int step)
 {
-	snprintf(to, 512, "%s.%s%d", path, what, step);
+	static __thread char names[2][512];
+	static __thread int turn;
+	char *name = names[turn++ % 2];
+
+	snprintf(name, sizeof(names[0]), "%s%c%s%d", path, between, what, step);
+	return name;
+}
+
+static inline const char *beside(const char *path, const char *what, int step)
+{
+	return own(path, '.', what, step);
+}
+
+static inline const char *inside(const char *path, const char *what, int step)
+{
+	return own(path, '/', what, step);
 }
 
 /* What stat(2) shows. */
@@ -285,117 +301,74 @@ OP(pipe_through)
 /* Another name of the object, made before the times are looked at. */
 OP(prepare_name)
 {
-	char n[512];
-
-	name(n, p, "u", step);
-	return link(p, n);
+	return link(p, beside(p, "u", step));
 }
 
 OP(add_link)
 {
-	char n[512];
-
-	name(n, p, "l", step);
-	return link(p, n);
+	return link(p, beside(p, "l", step));
 }
 
 OP(remove_link)
 {
-	char n[512];
-
-	name(n, p, "u", step);
-	return unlink(n);
+	return unlink(beside(p, "u", step));
 }
 
 OP(prepare_victim)
 {
-	char n[512];
-
-	name(n, p, "s", step);
-	return prepare_name(p, step) || mknod(n, S_IFREG | 0644, 0);
+	return prepare_name(p, step) || mknod(beside(p, "s", step), S_IFREG | 0644, 0);
 }
 
 OP(replace_link)
 {
-	char from[512], to[512];
-
-	name(from, p, "s", step);
-	name(to, p, "u", step);
-	return rename(from, to);
+	return rename(beside(p, "s", step), beside(p, "u", step));
 }
 
 OP(move)
 {
-	char n[512];
+	const char *n = beside(p, "m", step);
 
-	name(n, p, "m", step);
 	return rename(p, n) || rename(n, p);
 }
 
 OP(make_in)
 {
-	char n[512];
-
-	snprintf(n, 512, "%s/f%d", p, step);
-	return mknod(n, S_IFREG | 0644, 0);
+	return mknod(inside(p, "f", step), S_IFREG | 0644, 0);
 }
 
 OP(mkdir_in)
 {
-	char n[512];
-
-	snprintf(n, 512, "%s/d%d", p, step);
-	return mkdir(n, 0755);
+	return mkdir(inside(p, "d", step), 0755);
 }
 
 OP(prepare_in)
 {
-	char n[512];
-
-	snprintf(n, 512, "%s/p%d", p, step);
-	return mknod(n, S_IFREG | 0644, 0);
+	return mknod(inside(p, "p", step), S_IFREG | 0644, 0);
 }
 
 OP(unlink_in)
 {
-	char n[512];
-
-	snprintf(n, 512, "%s/p%d", p, step);
-	return unlink(n);
+	return unlink(inside(p, "p", step));
 }
 
 OP(prepare_mkdir)
 {
-	char n[512];
-
-	snprintf(n, 512, "%s/q%d", p, step);
-	return mkdir(n, 0755);
+	return mkdir(inside(p, "q", step), 0755);
 }
 
 OP(rmdir_in)
 {
-	char n[512];
-
-	snprintf(n, 512, "%s/q%d", p, step);
-	return rmdir(n);
+	return rmdir(inside(p, "q", step));
 }
 
 OP(rename_in)
 {
-	char from[512], to[512];
-
-	snprintf(from, 512, "%s/p%d", p, step);
-	snprintf(to, 512, "%s/r%d", p, step);
-	return rename(from, to);
+	return rename(inside(p, "p", step), inside(p, "r", step));
 }
 
 OP(rename_out)
 {
-	char from[512], to[512];
-
-	snprintf(from, 512, "%s/q%d", p, step);
-	name(to, p, "o", step);
-	return rename(from, to);
+	return rename(inside(p, "q", step), beside(p, "o", step));
 }
 
 static inline void make(const char *path, int kind)

@@ -118,16 +118,15 @@ static int cmd_watch(char **a)
 	};
 	uint64_t state = number(a[1]);
 	pthread_t threads[2];
-	char path[128], link[512];
+	char path[128];
 
 	snprintf(path, sizeof(path), "%s/watched", a[0]);
-	name(link, path, "l", 0);
 	make(path, FILES);
 	must(pthread_create(&threads[0], NULL, storer, path));
 	must(pthread_create(&threads[1], NULL, watcher, path));
 	for (uint64_t n = number(a[2]); n; n--) {
 		must(calls[next_random(&state) % ARRAY_SIZE(calls)](path, 0));
-		unlink(link);
+		unlink(beside(path, "l", 0));
 		if (n % 64 == 0)
 			must(truncate(path, 40 * PAGE));
 	}
