@@ -5,7 +5,7 @@
 # repaired where the platform can do it (legacy memory: says it can; QEMU's NVDIMM: cannot). A device that is bound anew, by
 # whomever, has no holes where its pages failed.
 . ./device-lib.sh
-plan 35
+plan 36
 
 K=4096
 check "loads" modprobe pfnfs
@@ -57,7 +57,8 @@ check "a page fails once more" fail "$legacy" 100
 check "unloads" rmmod pfnfs
 check "loads again" modprobe pfnfs
 node=/dev/$(name_of "$legacy")
-check "nobody knows of the page any more: it can be stored to" dd if=/tmp/data of="$node" bs=64k conv=notrunc
+check "nobody knows of the page any more: it can be read" dd if="$node" of=/dev/null bs=$K skip=100 count=1
+check "and stored to" dd if=/tmp/data of="$node" bs=64k conv=notrunc
 is "and read" "$(md5sum </tmp/data)" "$(head -c 1048576 "$node" | md5sum)"
 check "unloads" rmmod pfnfs
 refuses "and leaves nothing" grep -q pfnfs /proc/iomem

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: needs=libnvdimm alone=yes timeout=300 size=256M,64M
+# guest: needs=libnvdimm alone=yes timeout=300 size=256M,256M
 # The device goes, or memory fails, beside one user of each kind who could keep others waiting for ever: somebody who has pinned
 # a page and needs another one before he lets go of it, also of a frozen file system; reads and writes whose memory does not come;
 # evictions that take their time. Nobody waits longer than for the pin, and memory fails without waiting for anybody.
 . ./lib.sh
 plan 62
 
-ns=namespace0.0
+# Two devices: who comes first is pfnfs0.
+ns=$(cd /sys/bus/nd/devices && for n in namespace*; do [ ! -d "$n/pfnfs/pfnfs0" ] || echo "$n"; done)
 go=/tmp/go
 unbind() { echo $ns >/sys/bus/nd/drivers/pfnfs/unbind; }
 bind() { echo $ns >/sys/bus/nd/drivers/pfnfs/bind; }
