@@ -267,6 +267,33 @@ impl Cursor<'_> {
     }
 }
 
+impl Mapping {
+    /// Cuts `pages` into pieces of few entries: what is done to one with interrupts off must not take
+    /// as long as a user likes, who may have an entry for each page of a large hole.
+    pub(super) fn pieces(&self, pages: Range<u64>) -> impl Iterator<Item = Range<u64>> + use<'_> {
+        const ENTRIES: usize = 1024;
+        let mut from = pages.start;
+        core::iter::from_fn(move || {
+            let start = from;
+            from = self.behind(start, pages.end, ENTRIES);
+            (start < pages.end).then_some(start..from)
+        })
+    }
+
+    /// The index behind the next `most` entries from `from` on; `end` if there are no more before it.
+    fn behind(&self, from: u64, end: u64, most: usize) -> u64 {
+        let seen = Cursor::with(self, from, Order::Page, |c| {
+            let mut at = from;
+            for _ in 0..most {
+                let Some(entry) = c.find(end) else { return end };
+                at = c.index(entry).saturating_add(entry.pages());
+            }
+            at.min(end)
+        });
+        seen.unwrap_or(end)
+    }
+}
+
 /// `XA_STATE_ORDER`.
 fn state(mapping: &Mapping, index: u64, order: Order) -> bindings::xa_state {
     const CHUNK: u32 = bindings::XA_CHUNK_SHIFT;

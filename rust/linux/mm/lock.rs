@@ -155,28 +155,34 @@ impl MapWrite<'_> {
         self.mapping.show_clean();
     }
 
-    /// Takes holes and copies in `pages` out, and what they stand for out of the page tables. Says how many there were.
+    /// Takes holes and copies in `pages` out, and what they stand for out of the page tables. Says
+    /// how many there were.
     pub(crate) fn remove_holes(&self, pages: Range<u64>) -> Result<u64> {
-        let holes = |remove: bool| {
-            Cursor::with(self.mapping, pages.start, Order::Page, |c| {
-                let mut found = 0_u64;
-                while let Some(entry) = c.find(pages.end) {
-                    if entry.gives_way() {
-                        found = found.saturating_add(1);
-                        if remove {
-                            c.store(entry, Entry::Empty);
-                        }
+        let mut found = 0_u64;
+        for piece in self.mapping.pieces(pages) {
+            if self.holes(&piece, false)? != 0 {
+                self.locks.zeroes.settle();
+                self.mapping.front().unmap(piece.clone());
+                found = found.saturating_add(self.holes(&piece, true)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Counts holes and copies in `pages`. `remove`: their entries go.
+    fn holes(&self, pages: &Range<u64>, remove: bool) -> Result<u64> {
+        Cursor::with(self.mapping, pages.start, Order::Page, |c| {
+            let mut found = 0_u64;
+            while let Some(entry) = c.find(pages.end) {
+                if entry.gives_way() {
+                    found = found.saturating_add(1);
+                    if remove {
+                        c.store(entry, Entry::Empty);
                     }
                 }
-                found
-            })
-        };
-        if holes(false)? == 0 {
-            return Ok(0);
-        }
-        self.locks.zeroes.settle();
-        self.mapping.front().unmap(pages.clone());
-        holes(true)
+            }
+            found
+        })
     }
 
     /// Collects up to `batch.len()` entries before `end` that are to be cleaned, from `*from` on, and moves `*from`

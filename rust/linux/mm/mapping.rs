@@ -359,10 +359,12 @@ impl<'a> Exclusive<'a> {
         if self.mapping.is_empty() || pages.is_empty() {
             return true;
         }
-        let raw = self.mapping.as_raw();
-        // SAFETY: Live by the type invariant. No page of these entries is mapped or pinned, and as faults are kept out, none
-        // can be.
-        unsafe { bindings::dax_delete_mapping_range(raw, first(&pages), last(&pages)) };
+        for piece in self.mapping.pieces(pages) {
+            let raw = self.mapping.as_raw();
+            // SAFETY: Live by the type invariant. No page of these entries is mapped or pinned, and
+            // as faults are kept out, none can be.
+            unsafe { bindings::dax_delete_mapping_range(raw, first(&piece), last(&piece)) };
+        }
         self.mapping.show_clean();
         true
     }
