@@ -584,6 +584,7 @@ bool pfnfs_fault_watched(const struct vm_fault *vmf)
 struct pfnfs_make_writable {
 	struct vm_fault *vmf;
 	unsigned long pfn;
+	bool unchanged;
 };
 
 static int make_writable(pte_t *pte, unsigned long addr, void *data)
@@ -592,7 +593,9 @@ static int make_writable(pte_t *pte, unsigned long addr, void *data)
 	struct vm_fault *vmf = make->vmf;
 	pte_t entry = ptep_get(pte);
 
-	if (pte_same(entry, vmf->orig_pte) && pte_present(entry) && pte_pfn(entry) == make->pfn) {
+	if (make->unchanged && !pte_same(entry, vmf->orig_pte))
+		return 0;
+	if (pte_present(entry) && pte_pfn(entry) == make->pfn) {
 		entry = pte_mkdirty(pte_mkyoung(pte_mkwrite_novma(entry)));
 		set_pte_at(vmf->vma->vm_mm, addr, pte, entry);
 	}
@@ -602,9 +605,33 @@ static int make_writable(pte_t *pte, unsigned long addr, void *data)
 /* As finish_mkwrite_fault(): if the page table still has what it had when the fault began. */
 int pfnfs_fault_make_writable(struct vm_fault *vmf, unsigned long pfn)
 {
-	struct pfnfs_make_writable make = { vmf, pfn };
+	struct pfnfs_make_writable make = { vmf, pfn, true };
 
-	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE, make_writable, &make);
+	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
+				   make_writable, &make);
+}
+
+/* If the page table has this page. */
+int pfnfs_fault_make_inserted_writable(struct vm_fault *vmf, struct page *page)
+{
+	struct pfnfs_make_writable make = { vmf, page_to_pfn(page), false };
+
+	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
+				   make_writable, &make);
+}
+
+/* The same for 2 MiB. */
+void pfnfs_fault_make_huge_writable(struct vm_fault *vmf, unsigned long pfn)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	spinlock_t *ptl = pmd_lock(mm, vmf->pmd);
+	pmd_t entry = pmdp_get(vmf->pmd);
+
+	if (pmd_present(entry) && pmd_trans_huge(entry) && pmd_pfn(entry) == pfn) {
+		entry = pmd_mkdirty(pmd_mkyoung(pmd_mkwrite_novma(entry)));
+		set_pmd_at(mm, vmf->address & PMD_MASK, vmf->pmd, entry);
+	}
+	spin_unlock(ptl);
 }
 
 bool pfnfs_pmd_none(pmd_t *pmd)

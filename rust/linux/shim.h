@@ -141,6 +141,8 @@ bool pfnfs_fault_fits_pmd(const struct vm_fault *vmf);
 bool pfnfs_fault_marker(const struct vm_fault *vmf);
 bool pfnfs_fault_watched(const struct vm_fault *vmf);
 int pfnfs_fault_make_writable(struct vm_fault *vmf, unsigned long pfn);
+int pfnfs_fault_make_inserted_writable(struct vm_fault *vmf, struct page *page);
+void pfnfs_fault_make_huge_writable(struct vm_fault *vmf, unsigned long pfn);
 bool pfnfs_pmd_none(pmd_t *pmd);
 bool pfnfs_pmd_trans_huge(pmd_t *pmd);
 void pfnfs_start_pagefault(struct inode *inode);

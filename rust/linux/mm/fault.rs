@@ -22,7 +22,7 @@ use super::{folio, Mapping};
 use crate::linux::bindings;
 use crate::linux::vfs::sb::Unfrozen;
 
-/// How often a page is put into a table that goes away before it is believed that there is no memory for one.
+/// How often a page is put into a table that goes away before the fault is left to come again.
 const RETRIES: usize = 3;
 
 /// What a handler answers: `vm_fault_t`.
@@ -43,10 +43,13 @@ impl Outcome {
     /// The page's memory has failed: SIGBUS with the address.
     pub(crate) const POISON: Self = Self(bindings::vm_fault_reason_VM_FAULT_HWPOISON);
 
+    /// Memory is short.
+    const OOM: Self = Self(bindings::vm_fault_reason_VM_FAULT_OOM);
+
     /// For an error of the file system.
     pub(crate) fn from_error(error: Error) -> Self {
         if error == ENOMEM {
-            return Self(bindings::vm_fault_reason_VM_FAULT_OOM);
+            return Self::OOM;
         }
         match error.to_errno().unsigned_abs() {
             bindings::EHWPOISON => Self::POISON,
@@ -223,35 +226,49 @@ impl<'a> Fault<'a> {
         if self.pmd() == Pmd::Huge {
             return Outcome::DONE;
         }
-        let mut out = bindings::vm_fault_reason_VM_FAULT_OOM;
-        // The kernel also says that memory is short if MADV_DONTNEED frees the page table while it goes there.
+        let mut out = Outcome::OOM;
+        // The kernel also says that memory is short if MADV_DONTNEED frees the page table while it
+        // goes there.
         for _ in 0..RETRIES {
-            if out != bindings::vm_fault_reason_VM_FAULT_OOM {
+            if out != Outcome::OOM {
                 break;
             }
-            // SAFETY: A page that stays while `g` lives, one that the caller has, or the zero page. Insertion takes a reference of its own, but
-            // refuses pages that have none, and an idle page has none.
+            // To be read, whatever it is for. Something else may be in the place by now: a guard
+            // (MADV_GUARD_INSTALL needs no lock that a fault does not share). Who inserts to write
+            // takes that for another page: a warning, and SIGBUS.
+            // SAFETY: A page that stays while `g` lives, one that the caller has, or the zero page.
+            // Insertion takes a reference of its own, but refuses pages that have none, and an
+            // idle page has none.
             out = unsafe {
                 bindings::pfnfs_folio_ref_inc(page);
-                let out = bindings::vmf_insert_page_mkwrite(self.vmf, page, write);
+                let out = bindings::vmf_insert_page_mkwrite(self.vmf, page, false);
                 bindings::pfnfs_folio_put(page);
-                out
+                Outcome(out)
             };
         }
-        Outcome(out)
+        if write && out == Outcome::DONE {
+            // SAFETY: By the type invariant. Under the lock that was taken no huge page comes in.
+            // That the table has gone again is no error: the store comes again, as a fault.
+            let _ = unsafe { bindings::pfnfs_fault_make_inserted_writable(self.vmf, page) };
+        }
+        if out == Outcome::OOM {
+            // Who is told that makes a noise. If memory was really short, the OOM killer has been
+            // at work, and whom it has not chosen tries again.
+            return Outcome::DONE;
+        }
+        out
     }
 
     /// A store to a page that is mapped read-only, if it still is.
     fn make_writable(&self, g: &MapRead<'_>, frame: Frame) -> Outcome {
         let _tables = g.locks.tables().read();
-        if self.pmd() != Pmd::Table {
-            return Outcome::DONE;
+        if self.pmd() == Pmd::Table {
+            let pfn = frame.at(self.index()) as c_ulong;
+            // SAFETY: By the type invariant. Under the lock that was taken no huge page comes in
+            // here. As in `map_page`, the store comes again if the table has gone.
+            let _ = unsafe { bindings::pfnfs_fault_make_writable(self.vmf, pfn) };
         }
-        // SAFETY: By the type invariant. Under the lock that was taken no huge page comes in here.
-        match unsafe { bindings::pfnfs_fault_make_writable(self.vmf, frame.at(self.index()) as c_ulong) } {
-            0 => Outcome::DONE,
-            error => Outcome::from_error(Error::from_errno(error)),
-        }
+        Outcome::DONE
     }
 
     fn map_huge(&self, g: &MapRead<'_>, frame: Frame, write: bool) -> Outcome {
@@ -259,12 +276,16 @@ impl<'a> Fault<'a> {
         if self.pmd() == Pmd::Table {
             return Outcome::FALLBACK;
         }
-        // SAFETY: As in `map_page`; a huge entry's frames are one folio of that order.
+        // SAFETY: As in `map_page`, also why it is inserted to be read first; a huge entry's frames
+        // are one folio of that order.
         unsafe {
             let page = folio::page(frame.pfn);
             bindings::pfnfs_folio_ref_inc(page);
-            let out = bindings::vmf_insert_folio_pmd(self.vmf, page.cast(), write);
+            let out = bindings::vmf_insert_folio_pmd(self.vmf, page.cast(), false);
             bindings::pfnfs_folio_put(page);
+            if write && out == Outcome::DONE.0 {
+                bindings::pfnfs_fault_make_huge_writable(self.vmf, frame.pfn as c_ulong);
+            }
             Outcome(out)
         }
     }

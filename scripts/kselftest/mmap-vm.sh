@@ -1,0 +1,12 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# guest: smp=4
+# What the kernel's memory management does to mappings beside their faults: guard markers in their
+# places. vm.c.
+. ./mmap-lib.sh
+plan 4
+fresh
+check "guard markers beside stores" vm guard /mnt/guard 20
+sed 's/^/# /' "$OUT"
+gone
+done_testing
