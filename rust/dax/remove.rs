@@ -25,7 +25,7 @@ const WAITS: Range<i64> = 1..20;
 /// long as this exists: its blocks may be freed. Holds `invalidate_lock`.
 #[must_use]
 pub(crate) struct Unmapped<'a> {
-    _exclusive: Exclusive<'a>,
+    exclusive: Exclusive<'a>,
     pages: Range<u64>,
 }
 
@@ -33,6 +33,11 @@ impl Unmapped<'_> {
     /// The range.
     pub(crate) fn pages(&self) -> Range<u64> {
         self.pages.clone()
+    }
+
+    /// The file ends before page `end` now: private copies of what was behind go, too.
+    pub(crate) fn cut(&self, end: u64) {
+        self.exclusive.cut(end..u64::MAX);
     }
 }
 
@@ -45,7 +50,7 @@ pub(crate) fn remove(mapping: &Mapping, pages: Range<u64>) -> Result<Unmapped<'_
         let exclusive = mapping.exclusive();
         if site.empty(&exclusive, &pages)? {
             trace::remove(mapping, &pages);
-            return Ok(Unmapped { _exclusive: exclusive, pages });
+            return Ok(Unmapped { exclusive, pages });
         }
         drop(exclusive);
         if kernel::current!().signal_pending() {
@@ -63,14 +68,14 @@ pub(crate) fn evict<'a, T: Type>(inode: &Evicting<'a, T>, keep: bool) -> Result<
     let mapping = exclusive.mapping();
     if mapping.link().is_none() {
         // It never had an entry. Freeing memory can lead here: take no lock.
-        return Ok(Unmapped { _exclusive: exclusive, pages: 0..u64::MAX });
+        return Ok(Unmapped { exclusive, pages: 0..u64::MAX });
     }
     let site = Site::of(mapping)?;
     let drained = site.drain(&exclusive, keep);
     // The device may go from now on, as far as this mapping is concerned.
     site.media.mappings().leave(mapping);
     drained?;
-    Ok(Unmapped { _exclusive: exclusive, pages: 0..u64::MAX })
+    Ok(Unmapped { exclusive, pages: 0..u64::MAX })
 }
 
 /// Takes all entries out of the mapping of an inode that nobody uses, if no page is pinned. What is in them need not become durable.

@@ -285,6 +285,7 @@ pub(super) fn set_size(i: &inode::Locked<'_>, store: &Storing<'_>, size: u64) ->
         }
         // The end moves with the first of its records.
         drop(guard);
+        unmapped.cut(i.size().div_ceil(BLOCK));
         drop(unmapped);
         done.map_err(fail)?;
     }

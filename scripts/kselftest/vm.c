@@ -4,6 +4,7 @@
  *
  *   guard FILE SECONDS   guard markers come and go in pages of 4 KiB and 2 MiB that are being stored
  *                        to: a store gets through, or SIGSEGV
+ *   cut FILE             private copies of pages that are cut off go with them; others stay
  */
 #include "map.h"
 #include <pthread.h>
@@ -67,10 +68,32 @@ static int guard(char **argv)
 	return 0;
 }
 
+static int cut(char **argv)
+{
+	int fd = make_file(argv[0], 2 * HUGE, true);
+	unsigned char *p = map_at(fd, 2 * HUGE, 0, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+	catch_faults();
+	for (size_t at = 0; at < 2 * HUGE; at += HUGE / 8)
+		p[at] = 1;
+	p[HUGE + PAGE] = p[HUGE + 2 * PAGE] = 1;
+	must(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE));
+	expect(p[0] == 1);
+	/* In the second page of the second half. */
+	must(ftruncate(fd, HUGE + PAGE + 100));
+	expect(p[0] == 1 && p[HUGE] == 1 && p[HUGE + PAGE] == 1);
+	if (touch(p + HUGE + 2 * PAGE, false) != SIGBUS || touch(p + HUGE + HUGE / 8, false) != SIGBUS)
+		fail("a private copy of a page that was cut off is still there");
+	must(ftruncate(fd, 2 * HUGE));
+	expect(p[HUGE + PAGE] == 1);
+	expect(p[HUGE + 2 * PAGE] == 0 && p[HUGE + HUGE / 8] == 0);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct command commands[] = {
-		{ "guard", 2, guard },
+		{ "guard", 2, guard }, { "cut", 1, cut },
 	};
 
 	return run_command(commands, ARRAY_SIZE(commands), argc, argv);

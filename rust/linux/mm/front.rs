@@ -96,6 +96,13 @@ impl Front {
         unsafe { bindings::unmap_mapping_pages(self.0.get(), pages.start as c_ulong, nr, false) };
     }
 
+    /// As [`Self::unmap`], and private copies with them.
+    pub(super) fn unmap_all(&self, pages: Range<u64>) {
+        let nr = pages.end.saturating_sub(pages.start) as c_ulong;
+        // SAFETY: Live by the type invariant.
+        unsafe { bindings::unmap_mapping_pages(self.0.get(), pages.start as c_ulong, nr, true) };
+    }
+
     /// Makes all page table entries for `frame`, which is at `index`, read-only and clean.
     pub(super) fn write_protect(&self, index: u64, frame: Frame) {
         let (index, pfn) = (index as c_ulong, frame.pfn as c_ulong);

@@ -350,6 +350,13 @@ impl<'a> Exclusive<'a> {
         self.mapping.is_unreferenced(&whole)
     }
 
+    /// Unmaps `pages`, which the file has not any more, and private copies of them, as a truncation
+    /// has to. Those of written pages are all there: who is about to put one into a page table has
+    /// the page referenced, which [`Self::empty`] has waited for.
+    pub(crate) fn cut(&self, pages: Range<u64>) {
+        self.mapping.front().unmap_all(pages);
+    }
+
     /// Unmaps `pages` and takes out the entries that hold any of them, unless one is pinned: then `false`, and the
     /// entries are still there. Huge entries that reach over an end go as a whole, with what was in them.
     pub(crate) fn empty(&self, locks: &Locks, pages: Range<u64>) -> bool {
