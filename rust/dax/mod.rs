@@ -36,7 +36,8 @@ pub(crate) use self::count::Counters;
 pub(crate) use self::failure::fail;
 pub(crate) use self::mappings::Mappings;
 pub(crate) use self::populate::Populator;
-pub(crate) use self::remove::{await_pins, drop_copy, evict, fill_holes, kill, populated, remove, try_empty, Unmapped};
+pub(crate) use self::remove::{await_pins, drop_copy, evict, fill_holes, kill, let_go};
+pub(crate) use self::remove::{populated, remove, try_empty, Unmapped};
 pub(crate) use self::show::show;
 
 /// What this layer keeps of one inode; a part of the file system's inode.

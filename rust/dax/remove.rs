@@ -86,6 +86,13 @@ pub(crate) fn try_empty(mapping: &Mapping) {
     }
 }
 
+/// Makes what is in the mapping durable and takes it out, unless a page is pinned: the kernel frees
+/// no inode whose mapping has entries (`mapping_shrinkable`), and nobody else takes them out of one
+/// that has a name. May be called while somebody uses it; his accesses come by faults again.
+pub(crate) fn let_go(mapping: &Mapping) -> Result {
+    Site::of(mapping)?.kill().1
+}
+
 /// The device is going away, and [`super::Media::is_alive`] says so: makes all durable that can be, and takes all entries out
 /// of all mappings; `lost` is called for those where that has failed. Afterwards accesses get SIGBUS.
 ///

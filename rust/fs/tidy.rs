@@ -46,22 +46,43 @@ impl Task for Tidy {
     }
 }
 
-/// Whether an inode that nobody uses has to be kept: pages of it are pinned, and who has pinned them may be the one who lets go of
-/// the file, and would wait for himself. Its blocks cannot be freed before. Under a spinlock.
+/// Whether an inode that nobody uses has to be kept. Under a spinlock.
+///
+/// One without a name: pages of it are pinned, and who has pinned them may be the one who lets go of
+/// the file, and would wait for himself. Its blocks cannot be freed before. One with a name: its
+/// mapping has entries, and so the kernel would keep it for ever.
 pub(super) fn keep(i: &Inode) -> bool {
-    let keep = i.is_file() && i.links() == 0 && !i.is_bad() && Mapping::of(i).may_be_pinned();
+    let mapping = Mapping::of(i);
+    if !i.is_file() || i.is_bad() || mapping.is_empty() {
+        return false;
+    }
+    let keep = i.links() != 0 || mapping.may_be_pinned();
     if keep {
         i.sb().data().tidy().after(RETRY);
     }
     keep
 }
 
-/// Evicts files that were kept, and whose pages nobody has any more. `s_umount` is held.
+/// Empties the mapping of a file that was kept, if nobody has its pages.
+fn empty(i: &Inode) {
+    let mapping = Mapping::of(i);
+    if i.links() == 0 {
+        dax::try_empty(mapping);
+    } else if !i.is_shared() {
+        if let Err(error) = dax::let_go(mapping) {
+            let name = i.sb().data().name();
+            pr_err!("{name}: inode {}: what was mapped is not durable ({error:?})\n", i.ino());
+        }
+    }
+}
+
+/// Lets go of files that were kept, and whose pages nobody has any more: those without a name are
+/// evicted, others can be. `s_umount` is held.
 pub(super) fn release(sb: &Super<Pfnfs>) {
     if !sb.is_frozen() {
         evict_late(sb);
         // `keep` looks at each again.
-        sb.release_kept(|i| dax::try_empty(Mapping::of(i)));
+        sb.release_kept(empty);
     }
 }
 

@@ -50,10 +50,11 @@ impl<T: Task> Periodic<T> {
         &self.task
     }
 
-    /// Runs the task in `ms` milliseconds, whatever was asked for before. In any context. No effect once it is stopped.
+    /// Runs the task in `ms` milliseconds, or earlier if that was asked for before: nobody can put
+    /// it off by asking again and again. In any context. No effect once it is stopped.
     pub(crate) fn after(&self, ms: u32) {
         // SAFETY: Initialised, and by the type invariant stopped before it goes.
-        unsafe { bindings::pfnfs_mod_delayed_work(self.work.get(), ms) };
+        unsafe { bindings::pfnfs_hasten_delayed_work(self.work.get(), ms) };
     }
 
     /// Waits until the task does not run, and keeps it from running ever again. Sleeps; not for the task itself.

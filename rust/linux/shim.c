@@ -316,6 +316,12 @@ void pfnfs_end_intwrite(struct super_block *sb)
 	sb_end_intwrite(sb);
 }
 
+/* Whether somebody has a reference besides the caller's one. */
+bool pfnfs_inode_shared(struct inode *inode)
+{
+	return icount_read_once(inode) > 1;
+}
+
 bool pfnfs_inode_drops(struct inode *inode)
 {
 	return inode_generic_drop(inode);
@@ -351,9 +357,13 @@ void pfnfs_init_delayed_work(struct delayed_work *work, void (*fn)(struct work_s
 	INIT_DELAYED_WORK(work, fn);
 }
 
-void pfnfs_mod_delayed_work(struct delayed_work *work, unsigned int ms)
+/* At that time at the latest: who asks again and again puts nothing off. */
+void pfnfs_hasten_delayed_work(struct delayed_work *work, unsigned int ms)
 {
-	mod_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
+	unsigned long delay = msecs_to_jiffies(ms);
+
+	if (!delayed_work_pending(work) || time_after(READ_ONCE(work->timer.expires), jiffies + delay))
+		mod_delayed_work(system_dfl_wq, work, delay);
 }
 
 void pfnfs_queue_delayed_work(struct delayed_work *work, unsigned int ms)

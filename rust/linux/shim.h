@@ -84,6 +84,7 @@ unsigned int pfnfs_nofs_save(void);
 void pfnfs_nofs_restore(unsigned int flags);
 bool pfnfs_try_intwrite(struct super_block *sb);
 void pfnfs_end_intwrite(struct super_block *sb);
+bool pfnfs_inode_shared(struct inode *inode);
 bool pfnfs_inode_drops(struct inode *inode);
 bool pfnfs_inode_stays(struct inode *inode);
 void pfnfs_inode_hold_locked(struct inode *inode);
@@ -95,7 +96,7 @@ void pfnfs_down_write_nested(struct rw_semaphore *sem, unsigned int subclass);
 struct delayed_work;
 struct work_struct;
 void pfnfs_init_delayed_work(struct delayed_work *work, void (*fn)(struct work_struct *));
-void pfnfs_mod_delayed_work(struct delayed_work *work, unsigned int ms);
+void pfnfs_hasten_delayed_work(struct delayed_work *work, unsigned int ms);
 void pfnfs_queue_delayed_work(struct delayed_work *work, unsigned int ms);
 
 /* --- dax --- */

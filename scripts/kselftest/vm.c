@@ -5,9 +5,15 @@
  *   guard FILE SECONDS   guard markers come and go in pages of 4 KiB and 2 MiB that are being stored
  *                        to: a store gets through, or SIGSEGV
  *   cut FILE             private copies of pages that are cut off go with them; others stay
+ *   many DIR COUNT       makes so many files of which a page was stored by a mapping
+ *   look DIR COUNT       they hold what was stored
+ *   pinned DIR SECONDS   files without a name whose last user has a page pinned, one after the other:
+ *                        they are gone, but for the last ones, when it ends
  */
 #include "map.h"
 #include <pthread.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -90,10 +96,91 @@ static int cut(char **argv)
 	return 0;
 }
 
+/* File @i of @dir, whose one page that is mapped is the first one, or another. */
+static int open_file(const char *dir, long i, int flags, off_t *at)
+{
+	char name[256];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/%ld", dir, i);
+	fd = must(open(name, flags, 0644));
+	*at = i % 4 * PAGE;
+	return fd;
+}
+
+static int many(char **argv)
+{
+	for (long i = 0; i < (long)number(argv[1]); i++) {
+		off_t at;
+		int fd = open_file(argv[0], i, O_RDWR | O_CREAT, &at);
+		unsigned char *p;
+
+		must(ftruncate(fd, at + PAGE));
+		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, at);
+		if (p == MAP_FAILED)
+			die("mmap");
+		fill(p, i, 0, 64);
+		must(munmap(p, PAGE));
+		must(close(fd));
+	}
+	return 0;
+}
+
+static int look(char **argv)
+{
+	for (long i = 0; i < (long)number(argv[1]); i++) {
+		unsigned char is[64], want[64];
+		off_t at;
+		int fd = open_file(argv[0], i, O_RDONLY, &at);
+
+		expect(must(pread(fd, is, 64, at)) == 64);
+		fill(want, i, 0, 64);
+		expect(!memcmp(is, want, 64));
+		must(close(fd));
+	}
+	return 0;
+}
+
+static int pinned(char **argv)
+{
+	struct statfs before, after;
+	long made = 0, left;
+	int pipes[2];
+
+	must(pipe(pipes));
+	must(statfs(argv[0], &before));
+	end = now() + number(argv[1]);
+	while (now() < end) {
+		char byte;
+		int fd = must(open(argv[0], O_RDWR | O_TMPFILE, 0644));
+		unsigned char *p;
+		struct iovec iov;
+
+		must(ftruncate(fd, PAGE));
+		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (p == MAP_FAILED)
+			die("mmap");
+		*p = 1;
+		iov = (struct iovec){ p, 1 };
+		expect(must(vmsplice(pipes[1], &iov, 1, 0)) == 1);
+		must(munmap(p, PAGE));
+		must(close(fd));
+		/* Only now. */
+		expect(must(read(pipes[0], &byte, 1)) == 1);
+		made++;
+	}
+	must(statfs(argv[0], &after));
+	left = before.f_ffree - after.f_ffree;
+	printf("%ld files, %ld of them are still there\n", made, left);
+	expect(left < made / 2 + 16);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct command commands[] = {
-		{ "guard", 2, guard }, { "cut", 1, cut },
+		{ "guard", 2, guard }, { "cut", 1, cut }, { "many", 2, many }, { "look", 2, look },
+		{ "pinned", 2, pinned },
 	};
 
 	return run_command(commands, ARRAY_SIZE(commands), argc, argv);

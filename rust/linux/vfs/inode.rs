@@ -279,6 +279,12 @@ impl<T: Type> Inode<T> {
         unsafe { bindings::pfnfs_inode_is_dirty(self.as_raw()) }
     }
 
+    /// Whether somebody has a reference besides the caller's one, at this moment.
+    pub(crate) fn is_shared(&self) -> bool {
+        // SAFETY: It is live.
+        unsafe { bindings::pfnfs_inode_shared(self.as_raw()) }
+    }
+
     /// Writes the inode if it is dirty, and waits: [`Type::write_inode`] runs.
     pub(crate) fn sync_metadata(&self) -> Result {
         // SAFETY: It is live.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer linux: inodes that nobody uses any more, and whose eviction would have to wait for something. The file system keeps
-//! the last reference to them, and lets go of it later, when the VFS asks again.
+//! Layer linux: inodes that nobody uses any more, and for which something has to be done, or to be
+//! waited for, before they can be evicted. The file system keeps the last reference to them, and lets
+//! go of it later, when the VFS asks again.
 //!
 //! The list is pushed to by anybody, under `i_lock`, and taken as a whole. An inode is on it at most once: it is put there when
 //! its last reference goes, and has one as long as it is there.
@@ -40,7 +41,7 @@ impl<T: Type> List<T> {
     ///
     /// # Safety
     ///
-    /// `inode` is of `T`, about to be evicted, and its `i_lock` is held.
+    /// `inode` is of `T`, its last reference has gone just now, and its `i_lock` is held.
     pub(super) unsafe fn keep(&self, inode: *mut bindings::inode) -> bool {
         let slot: *const Slot<T> = inode.cast();
         let mut first = self.first.load(Relaxed);

@@ -102,8 +102,9 @@ pub(crate) trait Type: Sized + Send + Sync + 'static {
     /// `mount -o remount`: the mount becomes read-only or read-write.
     fn remount(sb: &sb::Super<Self>, read_only: bool, log: &context::Log<'_>) -> Result;
 
-    /// Whether an inode that nobody uses any more, and that would be evicted now, is to be kept until
-    /// [`sb::Super::release_kept`]. Runs under a spinlock.
+    /// Whether an inode that nobody uses any more is to be kept until [`sb::Super::release_kept`]: not
+    /// evicted, if it has no links, nor left to the kernel's list of unused inodes. Runs under a
+    /// spinlock.
     fn keep(inode: &Inode<Self>) -> bool;
 
     /// Unmount begins, nobody uses the file system: no more is done in the background.

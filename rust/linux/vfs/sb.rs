@@ -401,8 +401,9 @@ impl<T: Type> Table<T> {
         unsafe {
             let i = Inode::<T>::from_raw(inode);
             let drop = bindings::pfnfs_inode_drops(inode);
-            let keep = || bindings::pfnfs_inode_stays(inode) && T::keep(i) && i.sb().mount().kept.keep(inode);
-            (drop && !keep()).into()
+            let stays = bindings::pfnfs_inode_stays(inode);
+            let kept = stays && T::keep(i) && i.sb().mount().kept.keep(inode);
+            (drop && !kept).into()
         }
     }
 
