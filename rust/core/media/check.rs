@@ -171,7 +171,7 @@ pub fn slot(uuid: &[u8; 16], slot: &Slot, at: u64) -> Result {
     if slot.crc.get() != slot_crc(uuid, slot, at) {
         return Err(Error::Corrupt { at, why: "checksum of the slot" });
     }
-    if slot.state.get() > format::SLOT_CLEAN || slot.reserved != [0; 32] || slot.cut.get() >= u64::MAX / 2 {
+    if slot.state.get() > format::SLOT_CLEAN || slot.reserved != [0; 32] || slot.cut.get() > format::SEQ_MAX {
         return Err(Error::Corrupt { at, why: "slot" });
     }
     Ok(())

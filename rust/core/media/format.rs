@@ -147,6 +147,12 @@ pub struct Slot {
 }
 const _: () = assert!(size_of::<Slot>() == 64);
 
+/// Largest sequence number of a record. That of no record and no cut is larger.
+pub const SEQ_MAX: u64 = u64::MAX / 2 - 1;
+/// With a cut from here on a log takes no record any more. Until then there are numbers for all
+/// that it has room for.
+pub const SEQ_END: u64 = SEQ_MAX - (1 << 32);
+const _: () = assert!(LANES_MAX as u64 * 2 * (super::check::HALF_MAX as u64 / super::LINE) < 1 << 32);
 /// The log may hold records past the cut.
 pub const SLOT_DIRTY: u32 = 0;
 /// The volume was closed: the log holds nothing.

@@ -203,7 +203,8 @@ impl<M: Machine> Volume<M> {
 
     /// Under the lane lock: room, number, record, fence, apply, in this order.
     fn append(&self, number: u32, lane: &mut Lane, stage: &mut Stage, crc: u32) -> Result<Entry> {
-        if lane.closed || lane.torn {
+        // Numbers come to an end as well: a record with too large a one would not count.
+        if lane.closed || lane.torn || lane.cut >= format::SEQ_END {
             return Ok(Entry::Closed);
         }
         let len = (stage.len() as u64).next_multiple_of(LINE) as u32;

@@ -30,7 +30,8 @@ impl<M: Machine> Volume<M> {
     ///
     /// # Errors
     ///
-    /// `ReadOnly` if the media cannot be written and have to be; `Corrupt` if slots, log or bitmaps are damaged. Nothing was
+    /// `ReadOnly` if the media cannot be written and have to be, or the log has no sequence numbers
+    /// left; `Corrupt` if slots, log or bitmaps are damaged. Nothing was
     /// stored unless the whole log was sound.
     pub fn open(machine: M, geometry: Geometry, how: Open) -> Result<Self> {
         // Who only reads what is there is not refused because some of it is lost, or half in place.
@@ -77,6 +78,10 @@ impl<M: Machine> Volume<M> {
                 cut => cut?,
             };
         }
+        if write && cut >= format::SEQ_END {
+            // No record could be made.
+            return Err(Error::ReadOnly);
+        }
         let mounts = slot.mounts.get().wrapping_add(1);
         let dirty = slot.state.get() == format::SLOT_DIRTY && volume.machine.writable();
         if write || how == Open::ReadOnly && dirty {
@@ -107,7 +112,8 @@ impl<M: Machine> Volume<M> {
     ///
     /// # Errors
     ///
-    /// `ReadOnly` if the media or the features do not allow it, or the log was not looked at; `Damaged`, `Poison`.
+    /// `ReadOnly` if the media, the features or the sequence numbers do not allow it, or the log
+    /// was not looked at; `Damaged`, `Poison`.
     pub fn make_writable(&self) -> Result {
         if self.geometry.read_only() || !self.machine.writable() || !self.recovered {
             return Err(Error::ReadOnly);
@@ -115,6 +121,9 @@ impl<M: Machine> Volume<M> {
         self.machine.checkpoint(|state| {
             if !self.read_only() {
                 return Ok(());
+            }
+            if state.cut >= format::SEQ_END {
+                return Err(Error::ReadOnly);
             }
             let Slots { offset: sound, .. } = read_slots(&self.machine, &self.geometry)?;
             let mounts = state.mounts.wrapping_add(1);

@@ -73,7 +73,7 @@ impl Buffer {
         }
         let header: format::Record = media.read(at)?;
         let seq = header.seq.get();
-        if header.nonce.get() != nonce || seq <= last || seq >= u64::MAX / 2 {
+        if header.nonce.get() != nonce || seq <= last || seq > format::SEQ_MAX {
             return Ok(None);
         }
         let Some(lines) = self.fill(media, at, room, &header)? else { return Ok(None) };
