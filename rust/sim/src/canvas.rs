@@ -4,66 +4,96 @@
 //! they differ in.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
-use pfnfs_core::media::{Pmem, PmemMut, Result};
-use zerocopy::IntoBytes;
+use pfnfs_core::media::{Error, Pmem, PmemMut, Result, LINE};
 
+use crate::image::Image;
 use crate::plain::range;
 
 /// The image as it is now, and what its words were before.
 #[derive(Default)]
 struct Painted {
-    words: Vec<u64>,
+    words: Image,
     undo: Vec<(usize, u64)>,
 }
 
 /// The memory.
 #[derive(Default)]
-pub struct Canvas(RefCell<Painted>);
+pub struct Canvas(RefCell<Painted>, RefCell<BTreeSet<u64>>);
 
 impl Canvas {
     /// Takes another image.
-    pub fn mount(&self, words: Vec<u64>) {
-        *self.0.borrow_mut() = Painted { words, undo: Vec::new() };
+    pub fn mount(&self, words: impl Into<Image>) {
+        *self.0.borrow_mut() = Painted { words: words.into(), undo: Vec::new() };
     }
 
     /// Changes words.
     pub fn paint(&self, words: impl Iterator<Item = (usize, u64)>) {
         let painted = &mut *self.0.borrow_mut();
         for (word, value) in words {
-            painted.undo.push((word, painted.words[word]));
-            painted.words[word] = value;
+            painted.undo.push((word, painted.words.get(word)));
+            painted.words.set(word, value);
         }
     }
 
     /// Back to the image that was mounted.
     pub fn wipe(&self) {
+        self.undo(0);
+    }
+
+    /// Takes all changes back but for the first so many.
+    pub fn undo(&self, changes: usize) {
         let painted = &mut *self.0.borrow_mut();
-        while let Some((word, value)) = painted.undo.pop() {
-            painted.words[word] = value;
+        for (word, value) in painted.undo.drain(changes..).rev() {
+            painted.words.set(word, value);
         }
+    }
+
+    /// Loses these lines: whoever loads from one, or stores to it, gets `Poison`.
+    pub fn lose(&self, lines: BTreeSet<u64>) {
+        *self.1.borrow_mut() = lines;
+    }
+
+    fn lost_in(&self, at: u64, len: u64) -> Option<u64> {
+        let lost = self.1.borrow();
+        if lost.is_empty() {
+            return None;
+        }
+        lost.range(at / LINE..at.saturating_add(len).div_ceil(LINE).max(at / LINE)).next().copied()
+    }
+
+    fn whole(&self, at: u64, len: u64) -> Result {
+        self.lost_in(at, len).map_or(Ok(()), |line| Err(Error::Poison { at: line * LINE }))
+    }
+
+    /// How many changes there were since the image was as it was mounted.
+    pub fn changes(&self) -> usize {
+        self.0.borrow().undo.len()
     }
 
     /// A copy of the image as it is now.
-    pub fn words(&self) -> Vec<u64> {
+    pub fn words(&self) -> Image {
         self.0.borrow().words.clone()
     }
 
-    fn change(&self, at: u64, len: usize, f: impl FnOnce(&mut [u8])) -> Result {
+    fn change(&self, at: u64, len: usize, f: impl FnMut(&mut [u8], usize)) -> Result {
+        self.whole(at, len as u64)?;
         let painted = &mut *self.0.borrow_mut();
         let range = range(painted.words.len() * 8, at, len)?;
         for word in range.start / 8..range.end.div_ceil(8) {
-            painted.undo.push((word, painted.words[word]));
+            painted.undo.push((word, painted.words.get(word)));
         }
-        f(&mut painted.words.as_mut_bytes()[range]);
+        painted.words.change(range, f);
         Ok(())
     }
 
     fn bits(&self, at: u64, first: u32, count: u32, set: bool) -> Result {
         assert_eq!(at % 8, 0);
-        self.change(at + u64::from(first / 8), ((first + count).div_ceil(8) - first / 8) as usize, |bytes| {
-            for bit in first % 8..first % 8 + count {
-                let (byte, mask) = (&mut bytes[bit as usize / 8], 1 << (bit % 8));
+        self.change(at + u64::from(first / 8), ((first + count).div_ceil(8) - first / 8) as usize, |bytes, from| {
+            let here = from..from + bytes.len();
+            for bit in (first % 8..first % 8 + count).filter(|bit| here.contains(&(*bit as usize / 8))) {
+                let (byte, mask) = (&mut bytes[bit as usize / 8 - from], 1 << (bit % 8));
                 *byte = if set { *byte | mask } else { *byte & !mask };
             }
         })
@@ -76,16 +106,20 @@ impl Pmem for Canvas {
     }
 
     fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result {
+        self.whole(at, into.len() as u64)?;
         let painted = self.0.borrow();
-        let bytes = painted.words.as_bytes();
-        into.copy_from_slice(&bytes[range(bytes.len(), at, into.len())?]);
+        painted.words.read(range(painted.words.len() * 8, at, into.len())?.start, into);
         Ok(())
+    }
+
+    fn first_lost(&self, at: u64, len: u64) -> Option<u64> {
+        self.lost_in(at, len).map(|line| (line * LINE).max(at))
     }
 }
 
 impl PmemMut for Canvas {
     fn store(&self, at: u64, bytes: &[u8]) -> Result {
-        self.change(at, bytes.len(), |to| to.copy_from_slice(bytes))
+        self.change(at, bytes.len(), |to, from| to.copy_from_slice(&bytes[from..from + to.len()]))
     }
 
     fn store_nt(&self, at: u64, bytes: &[u8]) -> Result {
@@ -93,7 +127,7 @@ impl PmemMut for Canvas {
     }
 
     fn zero(&self, at: u64, len: u64) -> Result {
-        self.change(at, len as usize, |to| to.fill(0))
+        self.change(at, len as usize, |to, _| to.fill(0))
     }
 
     fn zero_nt(&self, at: u64, len: u64) -> Result {
@@ -120,16 +154,16 @@ mod tests {
     #[test]
     fn what_was_painted_is_wiped() {
         let canvas = Canvas::default();
-        canvas.mount((0..64).collect());
+        canvas.mount((0..64).collect::<Vec<u64>>());
         canvas.paint([(3, 77), (4, 78)].into_iter());
         canvas.store(29, &[9; 11]).unwrap();
         canvas.set_bits(64, 60, 9).unwrap();
         canvas.clear_bits(8, 0, 1).unwrap();
         canvas.zero(3 * 8, 1).unwrap();
-        let words = canvas.words();
+        let words = canvas.words().to_vec();
         assert_eq!((words[1], words[8] >> 60, words[9]), (0, 15, 9 | 31));
         assert_eq!(words[3], 0x0909_0900_0000_0000);
         canvas.wipe();
-        assert_eq!(canvas.words(), (0..64).collect::<Vec<u64>>());
+        assert_eq!(canvas.words().to_vec(), (0..64).collect::<Vec<u64>>());
     }
 }

@@ -12,6 +12,7 @@ pub mod crash;
 pub mod explore;
 pub mod fs;
 pub mod fuzz;
+pub mod image;
 pub mod media;
 pub mod oracle;
 pub mod plain;

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::image::Image;
 use crate::random::Random;
 
 /// What a store under way carries: word, bytes of it, their value.
@@ -25,8 +26,8 @@ struct Buffers {
 
 /// The memory.
 pub struct Media {
-    live: Vec<u64>,
-    durable: Vec<u64>,
+    live: Image,
+    durable: Image,
     /// Stores to words since their durable values: stamp and value, never none.
     since: BTreeMap<usize, Vec<(u64, u64)>>,
     cpus: Vec<Buffers>,
@@ -56,7 +57,8 @@ pub enum Cut {
 
 impl Media {
     /// Memory that has been off, with this content.
-    pub fn new(words: Vec<u64>, cpus: usize) -> Self {
+    pub fn new(words: impl Into<Image>, cpus: usize) -> Self {
+        let words = words.into();
         let cpus = (0..cpus).map(|_| Buffers::default()).collect();
         Self { live: words.clone(), durable: words, since: BTreeMap::new(), cpus, stamp: 0 }
     }
@@ -70,8 +72,8 @@ impl Media {
     }
 
     /// What everybody sees; stores in the buffers of CPUs are not in it.
-    pub fn live(&self) -> &[u64] {
-        &self.live
+    pub fn live(&self) -> Vec<u64> {
+        self.live.to_vec()
     }
 
     /// Non-temporal stores and write-backs that no CPU has fenced.
@@ -89,12 +91,12 @@ impl Media {
     /// A CPU sees its own buffered stores.
     fn own(&self, cpu: usize, word: usize) -> u64 {
         let parts = self.cpus[cpu].stores.iter().filter(|part| part.0 == word);
-        parts.fold(self.live[word], |value, (_, mask, bits)| value & !mask | bits)
+        parts.fold(self.live.get(word), |value, (_, mask, bits)| value & !mask | bits)
     }
 
     fn see(&mut self, word: usize, value: u64) {
         self.stamp += 1;
-        self.live[word] = value;
+        self.live.set(word, value);
         self.since.entry(word).or_default().push((self.stamp, value));
     }
 
@@ -110,7 +112,7 @@ impl Media {
         if self.cpus[cpu].stores.iter().any(|part| part.0 == word) {
             self.drain(cpu, |part| part.0 == word);
         }
-        self.see(word, f(self.live[word]));
+        self.see(word, f(self.live.get(word)));
     }
 
     /// Non-temporal store.
@@ -131,9 +133,9 @@ impl Media {
 
     /// A non-temporal store reaches the memory, behind whatever the caches held.
     fn land(&mut self, (word, mask, value): Part) {
-        let value = self.live[word] & !mask | value;
-        self.live[word] = value;
-        self.durable[word] = value;
+        let value = self.live.get(word) & !mask | value;
+        self.live.set(word, value);
+        self.durable.set(word, value);
         self.since.remove(&word);
     }
 
@@ -162,7 +164,7 @@ impl Media {
             let Some(since) = self.since.get_mut(&word) else { continue };
             let covered = since.iter().take_while(|store| store.0 <= stamp).count();
             if let Some((_, value)) = since.drain(..covered).next_back() {
-                self.durable[word] = value;
+                self.durable.set(word, value);
             }
             if since.is_empty() {
                 self.since.remove(&word);
@@ -176,7 +178,7 @@ impl Media {
     }
 
     /// What certainly survives.
-    pub fn durable(&self) -> &[u64] {
+    pub fn durable(&self) -> &Image {
         &self.durable
     }
 
@@ -184,10 +186,13 @@ impl Media {
     pub fn risks(&self) -> Vec<Risk> {
         let mut words: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
         for (word, since) in &self.since {
-            words.entry(*word).or_insert_with(|| vec![self.durable[*word]]).extend(since.iter().map(|store| store.1));
+            words
+                .entry(*word)
+                .or_insert_with(|| vec![self.durable.get(*word)])
+                .extend(since.iter().map(|store| store.1));
         }
         for (word, mask, bits) in self.cpus.iter().flat_map(|cpu| &cpu.stores) {
-            let values = words.entry(*word).or_insert_with(|| vec![self.durable[*word]]);
+            let values = words.entry(*word).or_insert_with(|| vec![self.durable.get(*word)]);
             let with: Vec<u64> = values.iter().map(|value| value & !mask | bits).collect();
             values.extend(with);
         }
@@ -198,8 +203,8 @@ impl Media {
                     distinct.push(*value);
                 }
             }
-            distinct.retain(|value| *value != self.durable[word]);
-            distinct.push(self.durable[word]);
+            distinct.retain(|value| *value != self.durable.get(word));
+            distinct.push(self.durable.get(word));
             distinct.reverse();
             Risk { word, values: distinct }
         };
@@ -208,7 +213,7 @@ impl Media {
 
     /// What a power cut now leaves.
     pub fn cut(&self, cut: Cut, random: &mut Random) -> Vec<u64> {
-        let mut image = self.durable.clone();
+        let mut image = self.durable.to_vec();
         for (word, since) in &self.since {
             let kept = match cut {
                 Cut::All => 0,

@@ -262,7 +262,7 @@ fn mount(world: &World, place: &Place, oracle: &Oracle) -> Result<Oracle, String
     let geometry = Geometry::read(world).map_err(|error| format!("superblock: {error:?}"))?;
     world.prepare(&geometry);
     let volume = Volume::open(world.clone(), geometry, Open::ReadWrite).map_err(|error| format!("mount: {error:?}"))?;
-    let words = world.media.borrow().live().to_vec();
+    let words = world.media.borrow().live();
     let settled = compare(&words, volume.media(), &geometry, place, oracle)?;
     let free = volume.space().free;
     let expected = place.config.free - settled.rows.iter().filter(|row| row.kind != Kind::None).count() as u64;

@@ -57,13 +57,16 @@ pub struct Plain<P = Memory> {
     pub state: State,
     /// What `cpu()` says.
     pub cpu: Cell<u32>,
+    /// Whether the media can be stored to.
+    pub writable: Cell<bool>,
     random: Cell<u64>,
 }
 
 impl<P> Plain<P> {
     /// A machine for the volume that is in this memory.
     pub fn new(memory: P, geometry: &Geometry) -> Self {
-        Self { memory, state: State::new(geometry), cpu: Cell::new(0), random: Cell::new(0x9e37_79b9_7f4a_7c15) }
+        let random = Cell::new(0x9e37_79b9_7f4a_7c15);
+        Self { memory, state: State::new(geometry), cpu: Cell::new(0), writable: Cell::new(true), random }
     }
 }
 
@@ -138,6 +141,10 @@ impl<P: Pmem> Pmem for &Plain<P> {
     fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result {
         self.memory.read_bytes(at, into)
     }
+
+    fn first_lost(&self, at: u64, len: u64) -> Option<u64> {
+        self.memory.first_lost(at, len)
+    }
 }
 
 impl<P: PmemMut> PmemMut for &Plain<P> {
@@ -170,6 +177,10 @@ impl<P: PmemMut> PmemMut for &Plain<P> {
 impl<P: PmemMut> Machine for &Plain<P> {
     fn cpu(&self) -> u32 {
         self.cpu.get()
+    }
+
+    fn writable(&self) -> bool {
+        self.writable.get()
     }
 
     fn lane<R>(&self, lane: u32, f: impl FnOnce(&mut Lane) -> R) -> R {

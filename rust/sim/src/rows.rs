@@ -243,7 +243,7 @@ impl Run {
     pub fn finish(&self) -> Result<(Oracle, Vec<u64>), String> {
         let geometry = *self.volume.geometry();
         let oracle = self.oracle.borrow();
-        let words = self.world.media.borrow().live().to_vec();
+        let words = self.world.media.borrow().live();
         oracle::compare(&words, self.volume.media(), &geometry, &self.place, &oracle)
             .map_err(|error| format!("live: {error}"))?;
         self.volume.close().map_err(|error| format!("unmount: {error:?}"))?;

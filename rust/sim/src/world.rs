@@ -4,13 +4,14 @@
 //! scheduler that decides who goes on. Locks are the simulation's own: waiting is visible, so a deadlock is a failed test.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use generator::Gn;
-use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, Result};
+use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, Result, LINE};
 use pfnfs_core::meta::machine::*;
 
+use crate::image::Image;
 use crate::media::Media;
 use crate::plain::State;
 use crate::random::Random;
@@ -108,6 +109,9 @@ pub struct Inner {
     pub steps: Cell<u64>,
     pub script: RefCell<Vec<Step>>,
     protected: Cell<bool>,
+    shift: Cell<u32>,
+    lost: RefCell<BTreeSet<u64>>,
+    known: Cell<bool>,
     /// Who looks on outside of `run`.
     watch: RefCell<Option<Watch>>,
 }
@@ -119,7 +123,7 @@ pub type Watch = Box<dyn FnMut(&World, bool)>;
 pub type Observer<'a> = &'a mut dyn FnMut(&World, bool);
 
 impl World {
-    pub fn new(words: Vec<u64>, cpus: usize, seed: u64) -> Self {
+    pub fn new(words: impl Into<Image>, cpus: usize, seed: u64) -> Self {
         Self(Rc::new(Inner {
             media: RefCell::new(Media::new(words, cpus)),
             state: RefCell::new(None),
@@ -133,6 +137,9 @@ impl World {
             steps: Cell::new(0),
             script: RefCell::default(),
             protected: Cell::new(false),
+            shift: Cell::new(0),
+            lost: RefCell::default(),
+            known: Cell::new(true),
             watch: RefCell::new(None),
         }))
     }
@@ -152,6 +159,16 @@ impl World {
         self.protected.set(true);
     }
 
+    /// They can be again.
+    pub fn unprotect(&self) {
+        self.protected.set(false);
+    }
+
+    /// The first CPU says that it is this one, the others those after it.
+    pub fn shift(&self, cpu: u32) {
+        self.shift.set(cpu);
+    }
+
     /// Sets who looks on.
     pub fn watch(&self, watch: Option<Watch>) {
         self.watch.replace(watch);
@@ -166,6 +183,38 @@ impl World {
     pub fn wait_until(&self, mut so: impl FnMut() -> bool) {
         while !so() {
             suspend();
+        }
+    }
+
+    /// Lets others go on, if there are any.
+    pub fn give_way(&self) {
+        self.pause();
+    }
+
+    /// Loses these lines: who loads from one gets `Poison`. If that is `known`, nothing is stored
+    /// to them either, as of those in the kernel's record.
+    pub fn lose(&self, lines: BTreeSet<u64>, known: bool) {
+        (*self.lost.borrow_mut(), _) = (lines, self.known.replace(known));
+    }
+
+    /// The first lost line of a range.
+    fn lost_in(&self, at: u64, len: u64) -> Option<u64> {
+        let lost = self.lost.borrow();
+        if lost.is_empty() {
+            return None;
+        }
+        lost.range(at / LINE..at.saturating_add(len).div_ceil(LINE).max(at / LINE)).next().copied()
+    }
+
+    fn loads(&self, at: u64, len: u64) -> Result {
+        self.lost_in(at, len).map_or(Ok(()), |line| Err(Error::Poison { at: line * LINE }))
+    }
+
+    fn stores(&self, at: u64, len: u64) -> Result {
+        if self.known.get() {
+            self.loads(at, len)
+        } else {
+            Ok(())
         }
     }
 
@@ -296,6 +345,8 @@ impl World {
     fn bits(&self, at: u64, first: u32, count: u32, f: impl Fn(u64, u64) -> u64) -> Result {
         assert_eq!(at % 8, 0, "bits are relative to a word");
         self.range(at, (first + count).div_ceil(8) as usize)?;
+        // A bit is changed by an instruction that loads.
+        self.loads(at + u64::from(first / 64) * 8, u64::from((first + count).div_ceil(64) - first / 64) * 8)?;
         let (mut bit, end) = (first, first + count);
         while bit < end {
             let stop = end.min((bit / 64 + 1) * 64);
@@ -367,8 +418,13 @@ impl Pmem for World {
 
     fn read_bytes(&self, at: u64, into: &mut [u8]) -> Result {
         let at = self.range(at, into.len())?;
+        self.loads(at as u64, into.len() as u64)?;
         self.media.borrow().read(self.current(), at, into);
         Ok(())
+    }
+
+    fn first_lost(&self, at: u64, len: u64) -> Option<u64> {
+        self.lost_in(at, len).filter(|_| self.known.get()).map(|line| (line * LINE).max(at))
     }
 }
 
@@ -376,6 +432,7 @@ impl PmemMut for World {
     fn store(&self, at: u64, bytes: &[u8]) -> Result {
         assert!(!self.protected.get(), "store to protected media");
         let at = self.range(at, bytes.len())?;
+        self.stores(at as u64, bytes.len() as u64)?;
         self.access();
         self.media.borrow_mut().store(self.current(), at, bytes);
         Ok(())
@@ -384,6 +441,7 @@ impl PmemMut for World {
     fn store_nt(&self, at: u64, bytes: &[u8]) -> Result {
         assert!(!self.protected.get(), "store to protected media");
         let at = self.range(at, bytes.len())?;
+        self.stores(at as u64, bytes.len() as u64)?;
         self.access();
         self.media.borrow_mut().store_nt(self.current(), at, bytes);
         Ok(())
@@ -419,7 +477,7 @@ impl PmemMut for World {
 
 impl Machine for World {
     fn cpu(&self) -> u32 {
-        self.current() as u32
+        self.current() as u32 + self.shift.get()
     }
 
     fn writable(&self) -> bool {

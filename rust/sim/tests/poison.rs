@@ -133,7 +133,7 @@ fn touched(driver: &Driver<&'static Lossy>, op: &Op) -> BTreeSet<u64> {
         | Op::Close(ino)
         | Op::Tmpfile(ino)
         | Op::Chmod(ino, _) => vec![Some(*ino)],
-        Op::Checkpoint | Op::Remount => vec![],
+        Op::Checkpoint | Op::Remount | Op::Freeze => vec![],
     };
     list.into_iter().flatten().collect()
 }

@@ -57,6 +57,19 @@ classes! {
     Checkpoint "checkpoint",
     Remount "remount, reading only and back",
     Mount "mount, recovery",
+    Groups "several groups",
+    Levels "trees of two and three levels",
+    Pieces "files of many extents",
+    NoSpace "no space at an allocation",
+    Limbo "limbo full",
+    Frozen "freeze and thaw",
+    ReadOnly "mounts that may not store",
+    Lost "lost memory",
+    OneDirectory "two CPUs, one directory",
+    OneInode "two CPUs, one inode",
+    Checked "a checker beside operations",
+    Hashes "equal hashes",
+    Ends "numbers at their ends",
 }
 
 /// A call: verb, one or two paths (`-`: none; `@`: the open file without a name), two numbers.
@@ -179,6 +192,7 @@ pub fn resolve<M: Machine + Clone>(call: &Call, driver: &Driver<M>) -> Option<(C
         "zero" => Some((Class::Zero, vec![Op::Zero(file()?, a, a + b.max(1))])),
         "chown" => Some((Class::Attributes, vec![Op::Chown(there()?, a as u32, b as u32)])),
         "remount" => Some((Class::Remount, vec![Op::Remount])),
+        "freeze" => Some((Class::Frozen, vec![Op::Freeze])),
         "fill" => fill(driver, file()?, a),
         "chmod" => Some((Class::Attributes, vec![Op::Chmod(there()?, a as u16)])),
         "checkpoint" => Some((Class::Checkpoint, vec![Op::Checkpoint])),

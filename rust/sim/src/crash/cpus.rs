@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::call::{self, Call, Class};
+use super::checker;
 use super::judge::{message, Judge, Snapshot, Task};
 use super::readers::Reader;
 use super::setup::Base;
@@ -58,9 +59,27 @@ impl History {
     }
 }
 
+/// How CPUs interleave.
+pub(super) fn policy(readers: bool, random: &mut Random) -> Policy {
+    match random.below(3) {
+        // A reader that had the highest priority would be done before anybody begins.
+        _ if readers => Policy::Chance([64, 128, 200][random.below(3)]),
+        0 => Policy::Chance(128),
+        1 => Policy::Chance(224),
+        _ => Policy::Priority((0..4).map(|_| random.below(120) as u64).collect()),
+    }
+}
+
 /// Does the calls of two CPUs, interleaved as the seed says, and cuts on the way. Returns what was wrong, if anything.
-pub fn run(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally: &Arc<Tally>) -> Result<(), String> {
-    let outcome = catch_unwind(AssertUnwindSafe(|| interleave(base, calls, seed, budget, tally)));
+pub fn run(
+    base: &Base,
+    class: Option<Class>,
+    calls: [&[Call]; 2],
+    seed: u64,
+    budget: Budget,
+    tally: &Arc<Tally>,
+) -> Result<(), String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| interleave(base, class, calls, seed, budget, tally)));
     outcome.unwrap_or_else(|panic| Err(message(&*panic)))
 }
 
@@ -88,10 +107,17 @@ fn program(part: Part) {
     done.borrow_mut().push(driver);
 }
 
-fn interleave(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally: &Arc<Tally>) -> Result<(), String> {
-    // With every other seed somebody reads meanwhile.
-    let readers = seed % 2 == 1;
-    let world = World::new(base.image.clone(), if readers { 3 } else { 2 }, seed);
+fn interleave(
+    base: &Base,
+    class: Option<Class>,
+    calls: [&[Call]; 2],
+    seed: u64,
+    budget: Budget,
+    tally: &Arc<Tally>,
+) -> Result<(), String> {
+    // With every other seed somebody reads meanwhile; or somebody checks.
+    let readers = class.is_none() && seed % 2 == 1;
+    let world = World::new(base.image.clone(), if readers || class.is_some() { 3 } else { 2 }, seed);
     world.prepare(&base.geometry);
     let mut driver = Driver::mount(world.clone()).map_err(|error| format!("mount: {error:?}"))?;
     driver.adopt(base.model.clone(), 1000);
@@ -114,16 +140,15 @@ fn interleave(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally
     if readers {
         let (world, volume) = (world.clone(), driver.volume.clone());
         let next = base.model.nodes.keys().last().map_or(ROOT, |last| last + 1);
-        let reader = Reader { world, volume, dirs: [dirs[0], dirs[1]], next, random: Random::new(mix(seed)) };
+        let dirs = [(dirs[0], Lock::Object(0)), (dirs[1], Lock::Object(1))];
+        let reader = Reader { world, volume, dirs, next, fixed: true, random: Random::new(mix(seed)) };
         programs.push(Box::new(move || reader.run()));
     }
-    let policy = match random.below(3) {
-        // A reader that had the highest priority would be done before anybody begins.
-        _ if readers => Policy::Chance([64, 128, 200][random.below(3)]),
-        0 => Policy::Chance(128),
-        1 => Policy::Chance(224),
-        _ => Policy::Priority((0..4).map(|_| random.below(120) as u64).collect()),
-    };
+    if class.is_some() {
+        let (world, geometry, rounds) = (world.clone(), base.geometry, 1 + random.below(2));
+        programs.push(Box::new(move || checker::meanwhile(&world, &geometry, rounds)));
+    }
+    let policy = policy(readers || class.is_some(), &mut random);
     let mut snapshots = Vec::new();
     world.run(programs, policy, &mut |world, fenced| {
         turns.set(turns.get() + 1);
@@ -136,14 +161,16 @@ fn interleave(base: &Base, calls: [&[Call]; 2], seed: u64, budget: Budget, tally
     for (turn, snapshot) in snapshots {
         let [one, two] = [0, 1].map(|cpu| histories[cpu].borrow().at(turn, &first[cpu]));
         let models: Vec<Model> = one.iter().flat_map(|one| two.iter().map(|two| root(base, one, two))).collect();
-        let class = histories[random.below(2)].borrow().class_at(turn).unwrap_or(Class::Mount);
+        let met = histories[random.below(2)].borrow().class_at(turn).unwrap_or(Class::Mount);
+        let class = class.unwrap_or(met);
         judge.begin(0, class, Task::Explore(budget));
         judge.see(snapshot, &models.iter().collect::<Vec<_>>());
         if let Some(violation) = &judge.violation {
             return Err(format!("turn {turn}: {}", violation.why));
         }
     }
-    live(base, driver, done.take(), tally)
+    live(base, driver, done.take(), tally)?;
+    checker::at_last(&world, &base.geometry)
 }
 
 /// The whole volume: the root directory, and what the CPUs have.

@@ -3,29 +3,32 @@
 //! Opens what a power cut leaves, and tells whether that may be.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use pfnfs_core::media::Geometry;
 
 use super::call::Class;
+use super::losses::Lost;
+use super::open::{self, Memory};
 use super::states::{self, Budget};
 use super::tally::Tally;
 use crate::canvas::Canvas;
-use crate::fs::driver::Driver;
 use crate::fs::model::Model;
+use crate::image::Image;
 use crate::media::{Media, Risk};
 use crate::plain::Plain;
 use crate::random::{mix, Random};
 
 /// What a power cut would meet: what is durable, and the words in flight.
 pub struct Snapshot {
-    pub image: Vec<u64>,
+    pub image: Image,
     pub risks: Vec<Risk>,
 }
 
 impl Snapshot {
     pub fn of(media: &Media) -> Self {
-        Self { image: media.durable().to_vec(), risks: media.risks() }
+        Self { image: media.durable().clone(), risks: media.risks() }
     }
 }
 
@@ -57,7 +60,7 @@ pub struct Kept {
     pub items: usize,
     pub snapshot: usize,
     pub choice: Vec<(usize, u16)>,
-    pub image: Vec<u64>,
+    pub image: Image,
     pub found: Model,
 }
 
@@ -65,7 +68,7 @@ pub struct Kept {
 pub struct Judge {
     tally: Arc<Tally>,
     geometry: Geometry,
-    machine: Plain<Canvas>,
+    machine: Memory,
     pub random: Random,
     pub task: Task,
     pub class: Class,
@@ -75,23 +78,10 @@ pub struct Judge {
     pub keep_one_of: u64,
     pub kept: Vec<Kept>,
     pub violation: Option<Violation>,
+    /// Memory that was lost, if any.
+    pub lost: Option<Lost>,
     /// Snapshots of this call so far.
     pub snapshot: usize,
-}
-
-/// Mounts, walks and reads a volume.
-fn open(machine: &Plain<Canvas>, geometry: Geometry) -> Result<Model, String> {
-    let driver = Driver::mount_at(machine, geometry).map_err(|error| format!("mount: {error:?}"))?;
-    driver.volume.reclaim().map_err(|error| format!("orphans: {error:?}"))?;
-    if driver.volume.orphans(0) != Ok(None) {
-        return Err("an orphan that the mount left".into());
-    }
-    let summary = driver.check().map_err(|error| format!("check: {error:?}"))?;
-    let space = driver.volume.space();
-    if space.blocks - space.free != summary.blocks || space.inodes - space.free_inodes != summary.inodes {
-        return Err("free space in DRAM is not that on the media".into());
-    }
-    driver.read_back().map_err(|error| format!("read: {error:?}"))
 }
 
 /// What a panic said.
@@ -119,7 +109,21 @@ impl Judge {
             keep_one_of: 0,
             kept: Vec::new(),
             violation: None,
+            lost: None,
             snapshot: 0,
+        }
+    }
+
+    /// Opens what the memory holds now.
+    fn open(&self, models: &[&Model], remount: bool) -> Result<Model, String> {
+        match self.class {
+            Class::Lost => {
+                let lost = self.lost.clone().unwrap_or_default();
+                lost.open(&self.machine, self.geometry, models).map(|()| Model::default())
+            }
+            Class::ReadOnly => open::first_to_read(&self.machine, self.geometry, models, remount),
+            Class::Ends => open::at_the_end(&self.machine, self.geometry),
+            _ => open::usual(&self.machine, self.geometry),
         }
     }
 
@@ -151,7 +155,7 @@ impl Judge {
 
     fn explore(&mut self, snapshot: Snapshot, models: &[&Model], budget: &Budget) {
         let Snapshot { image, risks } = snapshot;
-        let base = image.iter().enumerate().fold(0, |hash, (word, value)| hash ^ part(word, *value));
+        let base = image.stored().fold(0, |hash, (word, value)| hash ^ part(word, value));
         let parts: Vec<Vec<u64>> = (risks.iter())
             .map(|risk| {
                 risk.values.iter().map(|value| part(risk.word, risk.values[0]) ^ part(risk.word, *value)).collect()
@@ -173,16 +177,17 @@ impl Judge {
     fn try_one(&mut self, risks: &[Risk], choice: &[u16], models: &[&Model]) {
         let memory = &self.machine.memory;
         memory.paint(risks.iter().zip(choice).map(|(risk, value)| (risk.word, risk.values[*value as usize])));
-        let outcome = catch_unwind(AssertUnwindSafe(|| open(&self.machine, self.geometry)));
+        let remount = self.tally.opened.load(Ordering::Relaxed) % 2 == 0;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.open(models, remount)));
         let outcome = outcome.unwrap_or_else(|panic| Err(message(&*panic)));
+        self.machine.writable.set(true);
         memory.wipe();
+        let judged = self.class == Class::Lost;
         let outcome = outcome.and_then(|found| {
-            let differences: Vec<String> = models.iter().filter_map(|model| model.difference(&found)).collect();
-            if differences.len() < models.len() {
-                Ok(found)
-            } else {
-                Err(differences.join("; or else "))
+            if judged {
+                return Ok(found);
             }
+            Model::one_of(models, &found).map(|()| found)
         });
         match outcome {
             Ok(found) if self.keep_one_of > 0 && self.random.below(self.keep_one_of as usize) == 0 => {
@@ -210,7 +215,7 @@ impl Judge {
         self.machine.memory.mount(image);
         let choice = choice_of(&risks, choice);
         let keep_one_of = std::mem::replace(&mut self.keep_one_of, 1);
-        self.tally.opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.tally.opened.fetch_add(1, Ordering::Relaxed);
         self.try_one(&risks, &choice, models);
         self.keep_one_of = keep_one_of;
     }

@@ -9,12 +9,19 @@
 //! word's possible values only become more until a fence. `tally` counts for all jobs; `shrink` makes a failure small.
 
 pub mod call;
+mod checker;
+mod classes;
 pub mod cpus;
+mod frozen;
 pub mod judge;
+mod losses;
+mod open;
 pub mod plan;
 mod readers;
 pub mod run;
 pub mod setup;
+mod shared;
 pub mod shrink;
 pub mod states;
 pub mod tally;
+mod trees;

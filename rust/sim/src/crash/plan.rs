@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::call::Call;
+use super::call::{Call, Class};
+use super::classes;
 use super::judge::Kept;
 use super::run::{Effort, Failure, Item, Run, Workload};
 use super::setup::{Setup, FOR_LONG, SETUPS};
@@ -14,7 +15,7 @@ use super::tally::Tally;
 use crate::random::{mix, Random};
 
 /// The operations of which all sequences are tried. A line is one operation: what it needs before, and the last call.
-const OPERATIONS: &[&str] = &[
+pub(super) const OPERATIONS: &[&str] = &[
     "create /c",
     "create /d/c",
     "mkdir /m",
@@ -173,8 +174,22 @@ fn operation(index: usize) -> Vec<Item> {
     calls(OPERATIONS[index])
 }
 
+/// The name of the class of a setup.
+fn class_name(setup: &str) -> &'static str {
+    Setup::named(setup).and_then(|setup| setup.class).map_or("", Class::name)
+}
+
+/// The second CPU's.
+fn beside(item: Item) -> Item {
+    match item {
+        Item::Call(call) => Item::Beside(call),
+        cut => cut,
+    }
+}
+
 fn calls(text: &str) -> Vec<Item> {
-    text.split(';').map(|text| Item::Call(text.parse().expect("a call"))).collect()
+    let calls = text.split(';').filter(|text| !text.trim().is_empty());
+    calls.map(|text| Item::Call(text.parse().expect("a call"))).collect()
 }
 
 /// Setups on which a tree is about to get a level more or less.
@@ -200,6 +215,11 @@ pub struct Tier {
     pub checkpoints: usize,
     /// Files of several leaves of extents as well.
     pub many: bool,
+    /// Workloads of each class, and the states of each.
+    pub classes: usize,
+    pub class: Budget,
+    /// The states of classes that have large trees.
+    pub deep: Budget,
 }
 
 /// What a test of a mutant does.
@@ -215,6 +235,9 @@ pub const QUICK: Tier = Tier {
     cpus: 50,
     checkpoints: 10,
     many: false,
+    classes: 30,
+    class: Budget { all: 32, words: 32, pairs: 6, random: 10 },
+    deep: Budget { all: 8, words: 4, pairs: 2, random: 2 },
 };
 
 /// What `make check` does.
@@ -230,6 +253,9 @@ pub const CHECK: Tier = Tier {
     cpus: 200,
     checkpoints: 150,
     many: false,
+    classes: 60,
+    class: Budget { all: 64, words: 48, pairs: 10, random: 10 },
+    deep: Budget { all: 8, words: 8, pairs: 4, random: 4 },
 };
 
 /// What `make check-full` does: about ten times that, which two cores do in half an hour or so.
@@ -245,15 +271,24 @@ pub const FULL: Tier = Tier {
     cpus: 2000,
     checkpoints: 1000,
     many: true,
+    classes: 600,
+    class: Budget { all: 64, words: 64, pairs: 12, random: 20 },
+    deep: Budget { all: 16, words: 12, pairs: 6, random: 6 },
 };
 
 /// A piece of work.
 #[derive(Clone, Debug)]
-enum Piece {
+pub(super) enum Piece {
     /// Operations, by their places in the list, on this setup.
     Sequence(&'static str, Vec<usize>),
     /// One operation of [`EXTRA`] or [`MANY`], on this setup.
     Extra(&'static str, &'static str),
+    /// These calls of a class, on this setup, of which those behind the last `!` are explored.
+    Made(&'static str, String),
+    /// This call, with so few free blocks that it is refused, and always one more until it is not.
+    Scarce(&'static str, &'static str),
+    /// Calls of two CPUs, on the setup of a class.
+    Beside(&'static str, String, String, u64),
     /// Operations of two CPUs, as this seed interleaves them.
     Cpus(Vec<usize>, Vec<usize>, u64),
     Long,
@@ -307,12 +342,16 @@ impl Plan {
         if tier.many {
             pieces.extend(MANY.iter().map(|text| Piece::Extra("many pieces", text)));
         }
+        pieces.extend(classes::pieces(tier.classes, seed));
         if let Some(only) = only {
             pieces.retain(|piece| match piece {
                 Piece::Sequence(setup, operations) => {
                     *setup == only || operations.last().is_some_and(|last| OPERATIONS[*last].contains(only))
                 }
                 Piece::Extra(setup, text) => *setup == only || text.contains(only),
+                Piece::Made(setup, text) => *setup == only || class_name(setup) == only || text.contains(only),
+                Piece::Scarce(setup, text) => *setup == only || class_name(setup) == only || text.contains(only),
+                Piece::Beside(setup, ..) => *setup == only || class_name(setup) == only,
                 Piece::Cpus(..) => only == "cpus",
                 Piece::Long => only == "long",
             });
@@ -357,12 +396,17 @@ impl Plan {
                 let budget = if setup.ends_with("pieces") { self.tier.pieces } else { self.tier.edge };
                 self.sequence(setup, calls(text), budget, &mut random, tally)
             }
+            Piece::Made(setup, text) => self.made(setup, &text, tally),
+            Piece::Scarce(setup, text) => self.scarce(setup, text, tally),
+            Piece::Beside(setup, one, two, seed) => {
+                let setup = Setup::named(setup).expect("it is in the list");
+                let mut items = calls(&one);
+                items.extend(calls(&two).into_iter().map(beside));
+                let effort = Effort { from: 0, budget: self.tier.long, keep_one_of: 0 };
+                Run::new(&Workload { setup, seed, items }, setup.base(), tally).go(&effort).map(drop)
+            }
             Piece::Cpus(one, two, seed) => {
                 let setup = Setup::named(["cpus", "one lane"][random.below(2)]).expect("it is in the list");
-                let beside = |item| match item {
-                    Item::Call(call) => Item::Beside(call),
-                    cut => cut,
-                };
                 let mut items: Vec<Item> = one.iter().flat_map(|index| operation(*index)).collect();
                 items.extend(two.iter().flat_map(|index| operation(*index)).map(beside));
                 let effort = Effort { from: 0, budget: self.tier.long, keep_one_of: 0 };
@@ -395,6 +439,41 @@ impl Plan {
         workload.items.extend(operation(random.below(OPERATIONS.len())));
         let effort = Effort { from, budget: self.tier.long, keep_one_of: 0 };
         Run::new(&workload, setup.base(), tally).go(&effort).map(drop)
+    }
+
+    /// Calls of a class.
+    fn made(&self, setup: &str, text: &str, tally: &Arc<Tally>) -> Result<(), Failure> {
+        let setup = Setup::named(setup).expect("it is in the list");
+        let (before, text) = text.rsplit_once('!').unwrap_or(("", text));
+        let mut items = if before.is_empty() { Vec::new() } else { calls(before) };
+        let from = items.len() + 1;
+        items.extend(calls(&classes::with_next_name(text, setup)));
+        let workload = Workload { setup, seed: self.seed, items };
+        let deep = matches!(setup.class, Some(Class::Levels | Class::Pieces));
+        let budget = if deep { self.tier.deep } else { self.tier.class };
+        let effort = Effort { from, budget, keep_one_of: 0 };
+        Run::new(&workload, setup.base(), tally).go(&effort).map(drop)
+    }
+
+    /// A call with one free block more each time. Who does it with so many does it with more.
+    fn scarce(&self, setup: &str, text: &str, tally: &Arc<Tally>) -> Result<(), Failure> {
+        let setup = Setup::named(setup).expect("it is in the list");
+        let mut enough = 0;
+        for free in 0..setup.blocks {
+            let items = calls(&format!("fill /n0 - {free}; {text}"));
+            let effort = Effort { from: items.len(), budget: self.tier.pieces, keep_one_of: 0 };
+            let workload = Workload { setup, seed: self.seed, items };
+            let refused = Run::new(&workload, setup.base(), tally).tell(&effort)?;
+            if refused && enough > 0 {
+                let why = format!("refused with {free} free blocks, and not with {}", free - 1);
+                return Err(Failure { workload, violation: None, why });
+            }
+            enough += usize::from(!refused);
+            if enough > 1 || tally.stopped() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Calls by chance, several generations.

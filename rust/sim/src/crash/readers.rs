@@ -23,10 +23,12 @@ const NUMBERS: usize = 40;
 pub struct Reader {
     pub world: World,
     pub volume: Rc<Volume<World>>,
-    /// The directories of the CPUs.
-    pub dirs: [u64; 2],
+    /// Directories that change, and what they are locked with.
+    pub dirs: [(u64, Lock); 2],
     /// The first inode number that is free when it begins.
     pub next: u64,
+    /// Nobody changes the root directory.
+    pub fixed: bool,
     pub random: Random,
 }
 
@@ -56,13 +58,12 @@ impl Reader {
                     let space = self.volume.space();
                     assert!(space.free <= space.blocks && space.free_inodes <= space.inodes, "{space:?}");
                 }
-                6 => self.list(&root).expect("the root can be listed"),
+                6 if self.fixed => self.list(&root).expect("the root can be listed"),
                 _ => {
-                    let cpu = self.random.below(2);
-                    let lock = Lock::Object(cpu as u32);
-                    self.world.locked(lock, || {
-                        let dir = inode::find(&self.volume, self.dirs[cpu], None).expect("a CPU's directory is there");
-                        self.list(&dir).expect("a CPU's directory can be listed");
+                    let (dir, lock) = self.dirs[self.random.below(2)];
+                    self.world.locked(lock, || match inode::find(&self.volume, dir, None) {
+                        Ok(dir) => self.list(&dir).expect("a directory can be listed"),
+                        Err(error) => assert!(!self.fixed && error == Error::NotFound, "a directory: {error:?}"),
                     });
                 }
             }

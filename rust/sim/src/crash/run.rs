@@ -10,16 +10,21 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use pfnfs_core::media::format::SEQ_END;
 use pfnfs_core::media::Error;
 
 use super::call::{self, Call, Class};
 use super::cpus;
+use super::frozen;
 use super::judge::{message, Judge, Kept, Snapshot, Task, Violation};
+use super::losses::{self, Lost};
 use super::setup::{Base, Setup};
+use super::shared;
 use super::states::Budget;
 use super::tally::Tally;
-use crate::fs::driver::Driver;
+use crate::fs::driver::{Driver, Op};
 use crate::fs::model::Model;
+use crate::image::Image;
 use crate::random::mix;
 use crate::world::World;
 
@@ -125,9 +130,13 @@ pub struct Run<'a> {
     driver: Option<Driver<World>>,
     snapshots: Rc<RefCell<Vec<Snapshot>>>,
     /// The mount of this image is what comes next, and it has to be this model.
-    image: Vec<u64>,
+    image: Image,
     model: Model,
     clock: i64,
+    /// The last call was refused.
+    refused: bool,
+    /// Memory that was lost.
+    lost: Option<Lost>,
 }
 
 impl<'a> Run<'a> {
@@ -138,17 +147,29 @@ impl<'a> Run<'a> {
             base,
             judge: Rc::new(RefCell::new(judge)),
             tally: tally.clone(),
-            world: World::new(Vec::new(), 1, 0),
+            world: World::new(Image::default(), 1, 0),
             driver: None,
             snapshots: Rc::default(),
             image: base.image.clone(),
             model: base.model.clone(),
-            clock: 1000,
+            clock: base.clock,
+            refused: false,
+            lost: None,
         }
     }
 
     /// Does it all; what it kept of the states that it explored.
     pub fn go(mut self, effort: &Effort) -> Result<Vec<Kept>, Failure> {
+        self.all(effort)
+    }
+
+    /// Does it all; whether the last call was refused.
+    pub fn tell(mut self, effort: &Effort) -> Result<bool, Failure> {
+        self.all(effort)?;
+        Ok(self.refused)
+    }
+
+    fn all(&mut self, effort: &Effort) -> Result<Vec<Kept>, Failure> {
         self.judge.borrow_mut().keep_one_of = effort.keep_one_of;
         let mut done = 0;
         if self.workload.items.iter().any(|item| matches!(item, Item::Beside(_))) {
@@ -184,7 +205,13 @@ impl<'a> Run<'a> {
                 Item::Cut(..) => return Err("a cut is nothing that a second CPU does".into()),
             }
         }
-        cpus::run(self.base, [&one, &two], self.workload.seed, *budget, &self.tally)
+        let (base, seed, calls) = (self.base, self.workload.seed, [&one[..], &two[..]]);
+        match self.workload.setup.class {
+            Some(class @ (Class::OneDirectory | Class::OneInode)) => {
+                shared::run(base, class, calls, seed, *budget, &self.tally)
+            }
+            class => cpus::run(base, class, calls, seed, *budget, &self.tally),
+        }
     }
 
     fn items(&mut self, effort: &Effort, done: &mut usize) -> Result<(), String> {
@@ -237,7 +264,9 @@ impl<'a> Run<'a> {
     fn mount(&mut self, items: usize, task: Task) -> Result<(), String> {
         let world = World::new(self.image.clone(), 1, mix(self.workload.seed ^ self.clock as u64));
         world.prepare(&self.base.geometry);
-        self.judge.borrow_mut().begin(items, Class::Mount, task);
+        let class = self.workload.setup.class.unwrap_or(Class::Mount);
+        self.judge.borrow_mut().begin(items, class, task);
+        world.shift(self.workload.setup.cpu);
         let looks = self.judge.borrow().looks();
         let snapshots = self.snapshots.clone();
         let watch = move |world: &World, fence| {
@@ -253,6 +282,7 @@ impl<'a> Run<'a> {
         world.watch(None);
         self.show(&[&self.model]);
         driver.adopt(self.model.clone(), self.clock);
+        driver.know(self.base.generations.clone());
         (self.world, self.driver) = (world, Some(driver));
         self.verdict()
     }
@@ -260,15 +290,31 @@ impl<'a> Run<'a> {
     /// Does a call, and compares the live memory.
     fn call(&mut self, items: usize, call: &Call, task: Task) -> Result<(), String> {
         let mut driver = self.driver.take().ok_or("not mounted")?;
+        if call.verb == "lose" {
+            self.lost = losses::lose(&self.world, &driver, &call.path, mix(call.a));
+            self.judge.borrow_mut().lost.clone_from(&self.lost);
+            self.driver = Some(driver);
+            return Ok(());
+        }
         let Some((class, ops)) = call::resolve(call, &driver) else {
             self.driver = Some(driver);
             return Ok(());
         };
+        let class = self.workload.setup.class.unwrap_or(class);
         self.judge.borrow_mut().begin(items, class, task);
         if self.judge.borrow().looks() {
             self.look_on(&mut driver);
         }
-        let refused = ops.iter().find_map(|op| driver.apply(op).err().map(|error| (op, error)));
+        let numbers = driver.volume.backlog();
+        let about = if self.lost.is_some() { shared::objects(&ops, &driver.model) } else { Default::default() };
+        let mut refused = ops.iter().find_map(|op| driver.apply(op).err().map(|error| (op, error)));
+        self.refused = refused.is_some();
+        if let (Some(lost), Some((_, error))) = (&mut self.lost, &refused) {
+            // Before the snapshots of the call are judged.
+            if lost.met(&driver, *error, about)? {
+                refused = None;
+            }
+        }
         let mut result = Ok(());
         if !matches!(self.workload.items.get(items), Some(Item::Call(_))) {
             // What was evicted waits for company, unless this is the end: of all, or of this generation, so that a state met
@@ -277,17 +323,54 @@ impl<'a> Run<'a> {
         }
         self.world.watch(None);
         driver.observer = None;
+        if self.lost.is_some() {
+            return self.after_loss(driver, refused);
+        }
         self.show(&[&driver.model]);
         self.clock = driver.clock;
+        let now = driver.volume.backlog();
+        if numbers.cut >= SEQ_END && (now.drawn > numbers.drawn || call.verb == "remount" && !self.refused) {
+            return Err(format!("{call}: there are no sequence numbers: {now:?}"));
+        }
+        // At the end of the numbers orphans stay.
+        let result = result.or_else(|error| if driver.is_at_the_end(error) { Ok(()) } else { Err(error) });
         result.map_err(|error| format!("{call}: {error:?}"))?;
         refused.map_or(Ok(()), |(op, error)| driver.refused(op, error, true))?;
+        if call.verb == "freeze" {
+            frozen::look(&self.world, &driver)?;
+            self.snapshots.borrow_mut().push(Snapshot::of(&self.world.media.borrow()));
+            self.show(&[&driver.model]);
+        }
         self.verdict()?;
         let pending = self.world.media.borrow().pending();
         if pending > 0 {
             return Err(format!("{call}: {pending} stores that nobody has waited for"));
         }
         self.tally.live.fetch_add(1, Ordering::Relaxed);
-        driver.verify().map_err(|why| format!("live memory after {call}: {why}"))?;
+        // Of a long way to a full limbo only the end.
+        if self.workload.setup.class != Some(Class::Limbo) || self.judge.borrow().looks() {
+            driver.verify().map_err(|why| format!("live memory after {call}: {why}"))?;
+        }
+        self.model.clone_from(&driver.model);
+        self.driver = Some(driver);
+        Ok(())
+    }
+
+    /// A call has ended on a volume that has lost memory: what its snapshots and the live memory
+    /// are is judged now that it is known which inodes it left uncertain.
+    fn after_loss(&mut self, driver: Driver<World>, refused: Option<(&Op, Error)>) -> Result<(), String> {
+        self.judge.borrow_mut().lost.clone_from(&self.lost);
+        self.snapshots.borrow_mut().push(Snapshot::of(&self.world.media.borrow()));
+        let before = std::mem::replace(&mut self.model, driver.model.clone());
+        self.show(&[&before, &driver.model]);
+        self.clock = driver.clock;
+        // A lost block that was free is free no more.
+        let refused = refused.filter(|(_, error)| !matches!(error, Error::NoSpace | Error::ReadOnly));
+        refused.map_or(Ok(()), |(op, error)| driver.refused(op, error, true))?;
+        self.verdict()?;
+        if let Some(lost) = &self.lost {
+            lost.live(&driver).map_err(|why| format!("live memory after a loss: {why}"))?;
+        }
         self.driver = Some(driver);
         Ok(())
     }
@@ -314,7 +397,7 @@ impl<'a> Run<'a> {
         let Kept { image, found, .. } = kept.ok_or("there is no such state")?;
         self.tally.generations.fetch_add(1, Ordering::Relaxed);
         self.driver = None;
-        (self.image, self.model, self.clock) = (image, found, self.clock + 1);
+        (self.image, self.model, self.clock) = (image, found, self.clock.saturating_add(1));
         Ok(())
     }
 }

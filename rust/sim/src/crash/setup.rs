@@ -2,23 +2,25 @@
 
 //! The volumes that workloads begin with.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use pfnfs_core::media::{Geometry, BLOCK};
+use pfnfs_core::media::{Geometry, BLOCK, GROUP_BLOCKS};
 use pfnfs_core::meta::mkfs;
 
-use super::call::{self, Call};
+use super::call::{self, Call, Class};
+use super::trees;
 use crate::fs::driver::{Driver, Op, ROOT};
 use crate::fs::model::Model;
 use crate::fs::{options, time};
-use crate::random::mix;
+use crate::image::Image;
 use crate::world::World;
 
 /// A volume to begin with.
 #[derive(Debug)]
 pub struct Setup {
     pub name: &'static str,
-    blocks: u64,
+    pub(super) blocks: u64,
     lanes: u32,
     half: u32,
     /// Calls that make the tree.
@@ -26,6 +28,10 @@ pub struct Setup {
     /// Names that calls by chance use, and how long they are at most.
     pub(super) names: usize,
     pub(super) longest: usize,
+    /// What all states on it are counted as, if not as the operation that the cut met.
+    pub class: Option<Class>,
+    /// What the machine says that its first CPU is: which lane, and which group, that works with.
+    pub cpu: u32,
 }
 
 /// What is in it.
@@ -43,10 +49,29 @@ enum Tree {
     BeforeMerge,
     /// A file of so many extents of one block each, every other one unwritten.
     Pieces(u64),
+    /// A file of so many extents of one block each, and as many holes.
+    Holes(u64),
+    /// The same, all past the end of the file.
+    Strips(u64),
+    /// Files with blocks on both sides of the borders of groups.
+    Groups,
+    /// The same, and nothing is free in the first group.
+    FullGroup,
+    /// A directory of three levels with little in it; or one that gets its third level with the
+    /// next entry.
+    Levels(bool),
+    /// Many files that each have one block of metadata.
+    Blocks,
+    /// Names of equal hashes.
+    Hashes,
+    /// The log has numbers for so many more records; generations and times are at their ends.
+    Last(u64),
+    /// Times long before the epoch.
+    Early,
 }
 
 /// A few files, one of each kind: whole blocks, a tail, a hole, blocks that are not written, two names.
-const FILES: &str = "mkdir /d; mkdir /e; mkdir /d/s; create /f; write /f - 0 5000; create /g; write /g - 8192 3000; \
+pub(super) const FILES: &str = "mkdir /d; mkdir /e; mkdir /d/s; create /f; write /f - 0 5000; create /g; write /g - 8192 3000; \
                      reserve /g - 0 1; create /d/x; write /d/x - 0 700; link /d/x /l; symlink /s - 9; mkfifo /p; create /n0";
 /// The same with a file that takes all blocks but one.
 const BRIM: &str = "mkdir /d; mkdir /e; mkdir /d/s; create /f; write /f - 0 5000; create /g; write /g - 8192 3000; \
@@ -60,37 +85,72 @@ const EXTENTS: &str = "mkdir /d; mkdir /e; mkdir /d/s; create /f; write /f - 0 5
                        reserve /g - 6 1; write /g - 32768 9; reserve /g - 10 1; create /d/x; write /d/x - 0 700; link /d/x /l; \
                        symlink /s - 9; mkfifo /p; create /n0";
 
+/// A setup with short names, on a log of one short lane.
+const fn short(name: &'static str, blocks: u64, tree: Tree) -> Setup {
+    Setup { name, blocks, lanes: 1, half: 2048, tree, names: 6, longest: 3, class: None, cpu: 0 }
+}
+
+/// A setup with names of all lengths.
+const fn long(name: &'static str, blocks: u64, tree: &'static str, names: usize) -> Setup {
+    Setup { names, longest: 250, ..short(name, blocks, Tree::Of(tree)) }
+}
+
+/// The setup of a class.
+const fn class(class: Class, setup: Setup) -> Setup {
+    Setup { class: Some(class), ..setup }
+}
+
+/// Three groups, the last of them a small one.
+const GROUPS: u64 = 2 * GROUP_BLOCKS as u64 + 256;
+
 /// All setups: those for long workloads first.
 pub static SETUPS: &[Setup] = &[
-    Setup { name: "small", blocks: 40, lanes: 1, half: 2048, tree: Tree::Of(FILES), names: 6, longest: 3 },
-    Setup { name: "lanes", blocks: 44, lanes: 4, half: 4096, tree: Tree::Of(FILES), names: 6, longest: 3 },
-    Setup { name: "brim", blocks: 40, lanes: 1, half: 2048, tree: Tree::Of(BRIM), names: 6, longest: 3 },
-    Setup {
-        name: "full",
-        blocks: 33,
-        lanes: 1,
-        half: 2048,
-        tree: Tree::Of("create /f; create /g; mkdir /d"),
-        names: 10,
-        longest: 250,
-    },
-    Setup {
-        name: "names",
-        blocks: 64,
-        lanes: 1,
-        half: 2048,
-        tree: Tree::Of("create /f; mkdir /d"),
-        names: 60,
-        longest: 250,
-    },
-    Setup { name: "inodes", blocks: 96, lanes: 1, half: 2048, tree: Tree::AllNumbers, names: 6, longest: 3 },
-    Setup { name: "split", blocks: 64, lanes: 1, half: 2048, tree: Tree::BeforeSplit, names: 6, longest: 3 },
-    Setup { name: "merge", blocks: 64, lanes: 1, half: 2048, tree: Tree::BeforeMerge, names: 6, longest: 3 },
-    Setup { name: "extents", blocks: 64, lanes: 1, half: 2048, tree: Tree::Of(EXTENTS), names: 6, longest: 3 },
-    Setup { name: "pieces", blocks: 128, lanes: 1, half: 2048, tree: Tree::Pieces(72), names: 6, longest: 3 },
-    Setup { name: "many pieces", blocks: 280, lanes: 1, half: 2048, tree: Tree::Pieces(200), names: 6, longest: 3 },
-    Setup { name: "cpus", blocks: 60, lanes: 2, half: 2048, tree: Tree::Twice(FILES), names: 6, longest: 3 },
-    Setup { name: "one lane", blocks: 60, lanes: 1, half: 2048, tree: Tree::Twice(FILES), names: 6, longest: 3 },
+    short("small", 40, Tree::Of(FILES)),
+    Setup { lanes: 4, half: 4096, ..short("lanes", 44, Tree::Of(FILES)) },
+    short("brim", 40, Tree::Of(BRIM)),
+    long("full", 33, "create /f; create /g; mkdir /d", 10),
+    long("names", 64, "create /f; mkdir /d", 60),
+    short("inodes", 96, Tree::AllNumbers),
+    short("split", 64, Tree::BeforeSplit),
+    short("merge", 64, Tree::BeforeMerge),
+    short("extents", 64, Tree::Of(EXTENTS)),
+    short("pieces", 128, Tree::Pieces(72)),
+    short("many pieces", 280, Tree::Pieces(200)),
+    Setup { lanes: 2, ..short("cpus", 60, Tree::Twice(FILES)) },
+    short("one lane", 60, Tree::Twice(FILES)),
+    // Those of classes: see `classes`.
+    class(Class::Groups, short("groups", GROUPS, Tree::Groups)),
+    class(Class::Groups, Setup { cpu: 2, lanes: 2, ..short("last group", GROUPS, Tree::Groups) }),
+    class(Class::Groups, short("full group", GROUPS, Tree::FullGroup)),
+    class(Class::Levels, short("three levels", 700, Tree::Levels(true))),
+    class(Class::Levels, short("third level", 700, Tree::Levels(false))),
+    class(Class::Levels, short("two levels", 500, Tree::Strips(400))),
+    class(Class::Pieces, short("torn", 160, Tree::Pieces(90))),
+    class(Class::NoSpace, short("scarce", 40, Tree::Of(FILES))),
+    class(Class::NoSpace, short("scarce leaves", 64, Tree::BeforeSplit)),
+    class(Class::NoSpace, short("scarce extents", 64, Tree::Of(EXTENTS))),
+    class(Class::NoSpace, short("scarce holes", 200, Tree::Holes(80))),
+    class(Class::NoSpace, short("scarce pieces", 180, Tree::Pieces(72))),
+    class(Class::NoSpace, short("scarce numbers", 96, Tree::AllNumbers)),
+    class(Class::Limbo, Setup { half: 3 << 13, ..short("limbo", 300, Tree::Blocks) }),
+    class(Class::Frozen, short("frozen", 40, Tree::Of(FILES))),
+    class(Class::Frozen, Setup { lanes: 4, half: 4096, ..short("frozen lanes", 60, Tree::Of(FILES)) }),
+    class(Class::ReadOnly, short("read-only", 40, Tree::Of(FILES))),
+    class(Class::ReadOnly, Setup { lanes: 4, half: 4096, ..short("read-only lanes", 64, Tree::Of(FILES)) }),
+    class(Class::Lost, short("lost", 48, Tree::Of(FILES))),
+    class(Class::Lost, short("lost leaves", 72, Tree::BeforeSplit)),
+    class(Class::Lost, Setup { lanes: 2, half: 4096, ..short("lost extents", 80, Tree::Of(EXTENTS)) }),
+    class(Class::OneDirectory, Setup { lanes: 2, ..short("one directory", 64, Tree::Of(FILES)) }),
+    class(Class::OneDirectory, short("one directory and lane", 64, Tree::BeforeSplit)),
+    class(Class::OneInode, Setup { lanes: 2, ..short("one inode", 64, Tree::Of(FILES)) }),
+    class(Class::OneInode, short("one inode and lane", 64, Tree::Of(EXTENTS))),
+    class(Class::Checked, Setup { lanes: 2, ..short("checked", 60, Tree::Twice(FILES)) }),
+    class(Class::Checked, short("checked lane", 60, Tree::Twice(FILES))),
+    class(Class::Hashes, short("equal hashes", 72, Tree::Hashes)),
+    class(Class::Ends, short("last numbers", 40, Tree::Last(1))),
+    class(Class::Ends, Setup { lanes: 4, half: 4096, ..short("last of lanes", 64, Tree::Last(3)) }),
+    class(Class::Ends, short("numbers before the last", 64, Tree::Last(8))),
+    class(Class::Ends, short("first seconds", 40, Tree::Early)),
 ];
 
 /// How many of them long workloads use.
@@ -99,9 +159,13 @@ pub const FOR_LONG: usize = 5;
 /// A setup as an image, and what is in it.
 #[derive(Debug)]
 pub struct Base {
-    pub image: Vec<u64>,
+    pub image: Image,
     pub model: Model,
     pub geometry: Geometry,
+    /// When the first call is made.
+    pub clock: i64,
+    /// The generations that inode numbers had last.
+    pub generations: BTreeMap<u64, u32>,
 }
 
 impl Setup {
@@ -116,80 +180,95 @@ impl Setup {
         BASES[index].get_or_init(|| self.make())
     }
 
-    fn make(&self) -> Base {
+    /// A driver of a fresh volume.
+    fn fresh(&self) -> Driver<World> {
         // What lies in blocks that were never written is no zeroes.
-        let words = (0..self.blocks * BLOCK / 8).map(|word| mix(word) | 1).collect();
-        let world = World::new(words, 1, 77);
+        let world = World::new(Image::noise((self.blocks * BLOCK / 8) as usize), 1, 77);
         let options = mkfs::Options { now: time(1), ..options(self.lanes, self.half, 512) };
         mkfs::format(&world, &options).expect("the volume is large enough");
-        let geometry = Geometry::read(&world).expect("it was just formatted");
-        world.prepare(&geometry);
-        let mut driver = Driver::mount(world.clone()).expect("it was just formatted");
-        match self.tree {
-            Tree::Of(calls) => fill(&mut driver, calls),
+        world.prepare(&Geometry::read(&world).expect("it was just formatted"));
+        Driver::mount(world).expect("it was just formatted")
+    }
+
+    fn make(&self) -> Base {
+        let mut driver = self.fresh();
+        driver = match self.tree {
+            Tree::Of(calls) => {
+                fill(&mut driver, calls);
+                driver
+            }
             Tree::Twice(calls) => {
                 fill(&mut driver, "mkdir /a; mkdir /b");
                 for dir in ["a", "b"] {
                     driver.root = driver.model.entries(ROOT)[dir.as_bytes()];
                     fill(&mut driver, calls);
                 }
+                driver
             }
             Tree::AllNumbers => {
                 // 256 slots, of which the header takes 16.
                 for number in driver.model.nodes.len()..240 {
                     driver.apply(&Op::Create(ROOT, format!("k{number}").into_bytes())).expect("the tree has room");
                 }
+                driver
             }
-            Tree::Pieces(count) => {
+            Tree::Pieces(count) => trees::pieces(driver, count),
+            Tree::Holes(count) => {
+                driver = trees::strips(driver, count);
+                fill(&mut driver, &format!("truncate /g - {}", 2 * count * BLOCK));
+                driver
+            }
+            Tree::Strips(count) => trees::strips(driver, count),
+            Tree::BeforeSplit => trees::before_split(driver),
+            Tree::BeforeMerge => {
+                driver = trees::before_split(driver);
+                fill(&mut driver, "link /n0 /k");
+                trees::before_next_level(driver, |number| format!("unlink /k{number}"))
+            }
+            Tree::Groups => trees::groups(driver, false),
+            Tree::FullGroup => trees::groups(driver, true),
+            Tree::Levels(grown) => trees::levels(driver, grown),
+            Tree::Blocks => trees::blocks(driver),
+            Tree::Hashes => trees::hashes(driver),
+            Tree::Last(_) => {
+                driver.clock = i64::MAX - 2000;
                 fill(&mut driver, FILES);
-                fill(&mut driver, &format!("unlink /g; create /g; reserve /g - 0 {count}"));
-                for block in (0..count).step_by(2) {
-                    fill(&mut driver, &format!("write /g - {} 4096", block * BLOCK));
-                }
+                driver
             }
-            Tree::BeforeSplit | Tree::BeforeMerge => {}
-        }
-        if matches!(self.tree, Tree::BeforeSplit | Tree::BeforeMerge) {
-            fill(&mut driver, FILES);
-            driver = before_next_level(driver, |number| format!("link /n0 /k{number}"));
-        }
-        if let Tree::BeforeMerge = self.tree {
-            fill(&mut driver, "link /n0 /k");
-            driver = before_next_level(driver, |number| format!("unlink /k{number}"));
-        }
-        let world = driver.machine.clone();
+            Tree::Early => {
+                driver.clock = trees::EARLY;
+                fill(&mut driver, FILES);
+                driver
+            }
+        };
         driver.compare();
         driver.volume.close().expect("the log can be read");
-        let image = world.media.borrow().durable().to_vec();
-        Base { geometry, image, model: driver.model }
+        let mut image = driver.machine.media.borrow().durable().clone();
+        let geometry = *driver.volume.geometry();
+        let generations = match self.tree {
+            Tree::Last(left) => trees::last_numbers(&mut image, &driver, left),
+            _ => BTreeMap::new(),
+        };
+        Base { geometry, generations, image, clock: self.tree.clock(driver.clock), model: driver.model }
+    }
+}
+
+impl Tree {
+    /// When the first call is made on it, if it was made until then.
+    fn clock(&self, clock: i64) -> i64 {
+        match self {
+            Tree::Early => clock,
+            Tree::Last(_) => i64::MAX - 2,
+            _ => clock.max(1000),
+        }
     }
 }
 
 /// Does these calls.
-fn fill(driver: &mut Driver<World>, calls: &str) {
+pub(super) fn fill(driver: &mut Driver<World>, calls: &str) {
     for text in calls.split(';') {
         let call: Call = text.parse().expect("a call");
         let (_, ops) = call::resolve(&call, driver).expect("the tree can be made");
         ops.iter().for_each(|op| driver.apply(op).expect("the tree has room"));
     }
-}
-
-/// Does calls until one of them takes or gives back blocks, as a tree does that gets a level more or less. Returns the volume
-/// as it was before that.
-fn before_next_level(driver: Driver<World>, call: impl Fn(usize) -> String) -> Driver<World> {
-    let mut driver = driver;
-    let free = driver.volume.space().free;
-    for number in 0.. {
-        let (image, model, clock) =
-            (driver.machine.media.borrow().durable().to_vec(), driver.model.clone(), driver.clock);
-        fill(&mut driver, &call(number));
-        if driver.volume.space().free != free {
-            let world = World::new(image, 1, 77);
-            world.prepare(driver.volume.geometry());
-            driver = Driver::mount(world).expect("it was mounted");
-            driver.adopt(model, clock);
-            break;
-        }
-    }
-    driver
 }

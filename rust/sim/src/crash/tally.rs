@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
 
 use super::call::Class;
+use crate::random::mix;
 
 /// The keys are hashes already.
 #[derive(Default)]
@@ -67,6 +68,8 @@ impl Tally {
 
     /// Whether this image has to be opened, to be compared with these models. Counts it if nobody has opened it before.
     pub fn is_new(&self, image: u64, models: u64, class: Class) -> bool {
+        // A class that opens images in ways of its own has states of its own.
+        let image = if class as usize > Class::Mount as usize { mix(image ^ class as u64) } else { image };
         if !self.first(image.rotate_left(17) ^ models) {
             return false;
         }

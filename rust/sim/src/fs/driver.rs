@@ -2,6 +2,7 @@
 
 //! Does operations to a volume and to the model, and compares them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -32,7 +33,7 @@ pub struct Driver<M: Machine + Clone> {
     /// Files whose times the media do not have yet.
     pub(super) dirty: BTreeSet<u64>,
     /// The last generations of inode numbers.
-    generations: BTreeMap<u64, u32>,
+    generations: Rc<RefCell<BTreeMap<u64, u32>>>,
     /// Who looks on.
     pub observer: Option<Observer>,
 }
@@ -60,17 +61,31 @@ impl<M: Machine + Clone> Driver<M> {
 
     /// The same with a superblock that was read before.
     pub fn mount_at(machine: M, geometry: Geometry) -> Result<Self> {
-        let volume = Rc::new(Volume::open(machine.clone(), geometry, Open::ReadWrite)?);
+        let volume = Volume::open(machine.clone(), geometry, Open::ReadWrite)?;
+        let driver = Self::over(machine, volume)?;
+        driver.finish_orphans()?;
+        Ok(driver)
+    }
+
+    /// What was left to do for the volume's orphans, before anybody sees them.
+    pub fn finish_orphans(&self) -> Result {
+        let volume = &self.volume;
         let mut from = 0;
         while let Some(ino) = volume.orphans(from)? {
-            let mut live = inode::load(&volume, ino, None)?;
+            let mut live = inode::load(volume, ino, None)?;
             match live.orphan() {
-                Orphan::Unlinked => ops::evict(&volume, live)?,
-                Orphan::Truncating => drop(ops::finish_truncate(&volume, &mut live)?),
+                Orphan::Unlinked => ops::evict(volume, live)?,
+                Orphan::Truncating => drop(ops::finish_truncate(volume, &mut live)?),
                 Orphan::None => return Err(Error::Corrupt { at: live.at(), why: "orphan bit without a mark" }),
             }
             from = ino + 1;
         }
+        Ok(())
+    }
+
+    /// A driver of a volume that is open.
+    pub fn over(machine: M, volume: Volume<M>) -> Result<Self> {
+        let volume = Rc::new(volume);
         let root = inode::load(&volume, ROOT, None)?;
         let kind = Kind::Dir { parent: ROOT, entries: BTreeMap::new() };
         let node = Node { nlink: 2, ..made(&root, 1, kind) };
@@ -97,6 +112,37 @@ impl<M: Machine + Clone> Driver<M> {
         Driver { machine, volume, root: dir, model, lives, clock, mapped, dirty, generations, observer: None }
     }
 
+    /// The generations that inode numbers had last.
+    pub fn know(&mut self, generations: BTreeMap<u64, u32>) {
+        *self.generations.borrow_mut() = generations;
+    }
+
+    /// A driver for another CPU, which has these inodes for a while.
+    pub fn only(&self, inos: &BTreeSet<u64>) -> Self {
+        let mut driver = self.below(self.root, self.clock + 10);
+        driver.generations = self.generations.clone();
+        driver.model = Model::default();
+        let nodes = inos.iter().filter_map(|ino| Some((*ino, self.model.nodes.get(ino)?.clone())));
+        driver.model.nodes.extend(nodes);
+        let loose = self.model.loose.iter().filter(|((ino, _), _)| inos.contains(ino));
+        driver.model.loose.extend(loose.map(|(word, values)| (*word, values.clone())));
+        driver.lives = inos.iter().filter_map(|ino| Some((*ino, self.lives.get(ino)?.clone()))).collect();
+        driver.mapped = self.mapped.iter().filter(|(ino, _)| inos.contains(ino)).copied().collect();
+        driver.dirty = self.dirty.intersection(inos).copied().collect();
+        driver
+    }
+
+    /// Takes over what another CPU's driver has of these inodes.
+    pub fn take_back(&mut self, other: Self, inos: &BTreeSet<u64>) {
+        self.lives.retain(|ino, _| !inos.contains(ino));
+        self.mapped.retain(|(ino, _)| !inos.contains(ino));
+        self.dirty.retain(|ino| !inos.contains(ino));
+        self.lives.extend(other.lives);
+        self.mapped.extend(other.mapped);
+        self.dirty.extend(other.dirty);
+        self.clock = self.clock.max(other.clock);
+    }
+
     /// A step of an operation has returned: the model follows.
     pub(super) fn settle(&mut self, change: impl FnOnce(&mut Model)) {
         let Some(mut observer) = self.observer.take() else { return change(&mut self.model) };
@@ -120,7 +166,8 @@ impl<M: Machine + Clone> Driver<M> {
 
     /// The number of a new file has the generation behind that of the last file that had it, as far as that is known.
     fn next_generation(&mut self, live: &Live) {
-        if let Some(last) = self.generations.insert(live.ino(), live.generation()) {
+        let last = self.generations.borrow_mut().insert(live.ino(), live.generation());
+        if let Some(last) = last {
             assert_eq!(live.generation(), last.wrapping_add(1).max(1), "generation of inode {}", live.ino());
         }
     }
@@ -155,7 +202,7 @@ impl<M: Machine + Clone> Driver<M> {
 
     /// Does it to both. The model is left alone if the volume refuses.
     pub fn apply(&mut self, op: &Op) -> Result {
-        self.clock += 1;
+        self.clock = self.clock.saturating_add(1);
         let now = self.clock;
         match op {
             Op::Create(dir, name) => {
@@ -187,6 +234,7 @@ impl<M: Machine + Clone> Driver<M> {
             Op::Chown(ino, uid, gid) => self.chown(*ino, *uid, *gid, now),
             Op::Checkpoint => self.volume.checkpoint(),
             Op::Remount => self.remount(),
+            Op::Freeze => self.freeze(),
         }
     }
 
@@ -226,6 +274,18 @@ impl<M: Machine + Clone> Driver<M> {
         self.keep(root);
         assert_eq!(refused.map(drop), Err(Error::ReadOnly), "a volume that is closed");
         self.volume.make_writable()
+    }
+
+    /// What the VFS and `rust/fs` do before a volume is frozen: what mappings stored, times,
+    /// orphans that wait, the log.
+    fn freeze(&mut self) -> Result {
+        let mapped = self.mapped.iter().map(|(ino, _)| *ino);
+        let files: BTreeSet<u64> = mapped.chain(self.dirty.iter().copied()).collect();
+        for ino in files.into_iter().filter(|ino| self.lives.contains_key(ino)).collect::<Vec<_>>() {
+            self.fsync(ino, self.clock)?;
+        }
+        self.volume.reclaim()?;
+        self.volume.checkpoint()
     }
 
     /// A file without a name, open.

@@ -36,9 +36,14 @@ impl Rng {
     }
 }
 
-/// A moment: each second has nanoseconds of its own.
+/// A moment: each second has nanoseconds of its own, the first and the last ones among them.
 pub fn time(sec: i64) -> Time {
-    Time { sec: sec.into(), nsec: ((crate::random::mix(sec as u64) % 1_000_000_000) as u32).into() }
+    let nsec = match sec & 15 {
+        7 => 0,
+        15 => 999_999_999,
+        _ => (crate::random::mix(sec as u64) % 1_000_000_000) as u32,
+    };
+    Time { sec: sec.into(), nsec: nsec.into() }
 }
 
 /// The second of a moment that [`time`] has made; of any other one a number that no clock here shows.

@@ -194,6 +194,37 @@ impl Model {
         })
     }
 
+    /// Whether what was found on a volume is one of these after a power cut; how it differs from
+    /// each, if not.
+    pub fn one_of(models: &[&Model], found: &Model) -> Result<(), String> {
+        if models.iter().any(|model| model.fits(found)) {
+            return Ok(());
+        }
+        let differences: Vec<String> = models.iter().filter_map(|model| model.difference(found)).collect();
+        Err(differences.join("; or else "))
+    }
+
+    /// Whether [`Model::difference`] finds nothing.
+    fn fits(&self, found: &Model) -> bool {
+        let named = |model: &Model| model.nodes.values().filter(|node| node.nlink > 0).count();
+        let fits = |(ino, node): (&u64, &Node)| match found.nodes.get(ino) {
+            _ if node.nlink == 0 => true,
+            Some(other) => node == other || self.admits(*ino, node, other),
+            None => false,
+        };
+        self.nodes.iter().all(fits) && named(self) == named(found)
+    }
+
+    /// Whether an inode may be this one after a power cut.
+    pub fn admits_node(&self, ino: u64, found: &Node) -> bool {
+        self.nodes.get(&ino).is_some_and(|node| node == found || self.admits(ino, node, found))
+    }
+
+    /// Whether there is an inode of this number that has a name.
+    pub fn has_name(&self, ino: u64) -> bool {
+        self.nodes.get(&ino).is_some_and(|node| node.nlink > 0)
+    }
+
     /// Whether a node differs in loose bytes only.
     fn admits(&self, ino: u64, node: &Node, found: &Node) -> bool {
         let (Kind::File(data), Kind::File(other)) = (&node.kind, &found.kind) else { return false };
@@ -201,9 +232,10 @@ impl Model {
         if like != (Node { kind: Kind::File(Vec::new()), ..found.clone() }) || data.len() != other.len() {
             return false;
         }
-        data.iter().zip(other).enumerate().all(|(at, (byte, other))| {
-            let loose = || self.loose.get(&(ino, at as u64 / 8));
-            byte == other || loose().is_some_and(|words| words.iter().any(|word| word[at % 8] == *other))
+        data.chunks(8).zip(other.chunks(8)).enumerate().all(|(index, (one, two))| {
+            let loose = || self.loose.get(&(ino, index as u64)).map_or(&[][..], |words| words);
+            let admits = |at: usize| one[at] == two[at] || loose().iter().any(|word| word[at] == two[at]);
+            one == two || (0..one.len()).all(admits)
         })
     }
 

@@ -40,6 +40,35 @@ pub enum Op {
     Checkpoint,
     /// Read-only, and back.
     Remount,
+    /// Everything comes to rest, as before a freeze.
+    Freeze,
+}
+
+impl Op {
+    /// What it is about: inodes, and entries of directories.
+    pub fn about(&self) -> (Vec<u64>, Vec<(u64, &[u8])>) {
+        match self {
+            Op::Create(dir, name) | Op::Mkdir(dir, name) | Op::Symlink(dir, name, _) | Op::Fifo(dir, name) => {
+                (vec![*dir], vec![(*dir, name)])
+            }
+            Op::Unlink(dir, name) | Op::UnlinkOpen(dir, name) => (vec![*dir], vec![(*dir, name)]),
+            Op::Link(dir, name, ino) => (vec![*dir, *ino], vec![(*dir, name)]),
+            Op::Rename(from, name, to, other) => (vec![*from, *to], vec![(*from, name), (*to, other)]),
+            Op::Write(ino, ..)
+            | Op::MapStore(ino, ..)
+            | Op::Fsync(ino)
+            | Op::Close(ino)
+            | Op::Tmpfile(ino)
+            | Op::Truncate(ino, _)
+            | Op::Extend(ino, _)
+            | Op::Preallocate(ino, ..)
+            | Op::Punch(ino, ..)
+            | Op::Zero(ino, ..)
+            | Op::Chmod(ino, _)
+            | Op::Chown(ino, ..) => (vec![*ino], vec![]),
+            Op::Checkpoint | Op::Remount | Op::Freeze => (vec![], vec![]),
+        }
+    }
 }
 
 impl Model {

@@ -2,7 +2,8 @@
 
 //! Whether the volume had a reason to refuse an operation. One that is refused without is as wrong as one that fails.
 
-use pfnfs_core::media::Error;
+use pfnfs_core::media::{format, Error};
+use pfnfs_core::meta::extent::{self, Extent};
 use pfnfs_core::meta::Machine;
 
 use super::driver::Driver;
@@ -34,12 +35,37 @@ impl<M: Machine + Clone> Driver<M> {
         let makes = matches!(op, Op::Create(..) | Op::Mkdir(..) | Op::Symlink(..) | Op::Fifo(..) | Op::Tmpfile(_));
         // A chunk takes 16 blocks in a row.
         let grows = makes && (space.inodes - space.free_inodes) % CHUNK == 0;
-        let takes = !matches!(op, Op::Truncate(..) | Op::Unlink(..) | Op::UnlinkOpen(..) | Op::Zero(_, 0, 0));
+        let takes = match op {
+            Op::Truncate(..) | Op::Unlink(..) | Op::UnlinkOpen(..) => false,
+            // What is there is zeroed in its place.
+            Op::Zero(ino, from, to) => self.has_hole(*ino, *from, *to),
+            _ => true,
+        };
         takes && (space.free <= ROOM || grows)
+    }
+
+    /// Whether the log has no sequence number left, which this error is for.
+    pub fn is_at_the_end(&self, error: Error) -> bool {
+        error == Error::ReadOnly && self.volume.backlog().cut >= format::SEQ_END
+    }
+
+    /// Whether a range of a file's blocks has a hole.
+    fn has_hole(&self, ino: u64, from: u64, to: u64) -> bool {
+        let mut at = from;
+        while at < to {
+            match extent::find(&self.volume, &self.lives[&ino], at) {
+                Ok(Extent::Data { len, .. }) => at += u64::from(len),
+                _ => return true,
+            }
+        }
+        false
     }
 
     /// Whether names, and what they are names of, are a reason.
     fn by_names(&self, op: &Op, error: Error) -> bool {
+        if self.is_at_the_end(error) {
+            return true;
+        }
         let model = &self.model;
         let known = |dir: &u64, name: &[u8]| model.entries(*dir).get(name).copied();
         let entries = |ino: u64| match &model.nodes[&ino].kind {
