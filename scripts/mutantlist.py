@@ -307,7 +307,7 @@ mutant("extent freed as a whole", "however many groups it reaches into", GROUPS,
        (FREE, "from.max(whole.end().min(to).saturating_sub(GROUP_BLOCKS.into()))", "{ let _ = GROUP_BLOCKS; from }"))
 
 mutant("interrupted truncation finished lazily", "a mount leaves it to the file's next truncation", TRUNCATIONS,
-       (DRIVER, "Orphan::Truncating => drop(ops::finish_truncate(&volume, &mut live)?),", "Orphan::Truncating => { let _ = &mut live; }"),
+       (DRIVER, "Orphan::Truncating => drop(ops::finish_truncate(volume, &mut live)?),", "Orphan::Truncating => { let _ = &mut live; }"),
        (OPS, "let _durable = finish_truncate(volume, file)?;", "let _ = (volume, finish_truncate::<M>);"))
 
 mutant("extend trusts zeroes past the end", "nobody zeroes the tail", TAILS,

@@ -27,7 +27,7 @@ def functions(text):
     """The outermost functions: name, and where the body begins and ends, braces included."""
     blank = code(text)
     end = 0
-    for found in re.finditer(r"\bfn\s+(\w+)[^;{]*[;{]", blank):
+    for found in re.finditer(r"\bfn\s+(\w+)(?:\[[^\]]*\]|[^;{\[])*[;{]", blank):
         if found.start() < end or blank[found.end() - 1] == ";":
             continue
         depth, end = 1, found.end()
