@@ -15,6 +15,7 @@ mod bitmap;
 mod change;
 pub mod dir;
 pub mod extent;
+pub mod file;
 pub mod inode;
 pub mod log;
 pub mod machine;

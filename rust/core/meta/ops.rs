@@ -4,7 +4,7 @@
 //! state.
 //!
 //! `namespace` has those that change directories and attributes, `data` those that give a file blocks or another size, `free` those that take
-//! blocks away, `evict` those that free inodes. An operation returns an error with nothing changed, or a [`Durable`]:
+//! blocks away, `evict` those that free inodes, `orphans` finishes what was interrupted. An operation returns an error with nothing changed, or a [`Durable`]:
 //! what it did survives a power cut. The caller holds the lock of each inode it passes as `&mut Live`, alone.
 //!
 //! [`Durable`]: super::Durable
@@ -13,12 +13,14 @@ mod data;
 mod evict;
 mod free;
 mod namespace;
+mod orphans;
 
 pub use data::{attach, attach_zeroes, extend, preallocate, unwrite, written};
 pub use evict::evict;
 pub use free::{finish_truncate, punch, truncate};
 pub use namespace::{create, create_as, link, number, rename, rmdir, set_attr, tmpfile, unlink};
 pub use namespace::{New, Rename, SetAttr, What};
+pub use orphans::{finish_orphan, finish_orphans};
 
 use super::inode::Live;
 use super::{Machine, Volume};
