@@ -8,6 +8,7 @@ use kernel::prelude::*;
 use super::mount::Mounted;
 use crate::linux::{errno, ratelimit};
 use crate::media::Error as Media;
+use crate::meta::file::Failure;
 
 /// The errno, without a word.
 pub(super) fn errno(e: Media) -> Error {
@@ -49,5 +50,13 @@ impl Mounted {
             self.stop();
         }
         errno(e)
+    }
+
+    /// The same for a step on the data of inode `ino`.
+    pub(super) fn failed(&self, ino: u64, failure: Failure<Error>) -> Error {
+        match failure {
+            Failure::Core(e) => self.fail(ino, e),
+            Failure::Carrier(e) => e,
+        }
     }
 }

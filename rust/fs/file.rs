@@ -3,9 +3,8 @@
 //! Layer fs: reading and writing regular files.
 //!
 //! Data is copied between user memory and the media while `i_rwsem` is held, for reading by readers; no other lock is,
-//! as a page fault in the copy may need it. Blocks that the file does not have yet are written and fenced first, then
-//! given to it by a record: a power cut leaves the file with them or without. What is stored into blocks it has already,
-//! and nobody can see yet, goes through a bounce buffer, as it must be done under the `meta` lock.
+//! as a page fault in the copy may need it. What is done to the data of a file, and in which order, the core decides, step by
+//! step (`meta::file`); here are the locks around its steps.
 //!
 //! Positions in a file and on the media are below 2^48 (`s_maxbytes`, `Geometry`): `wrapping_` operations on them never
 //! wrap, they only spare the panic path.
@@ -25,10 +24,8 @@ use crate::linux::vfs::file::{self, Fallocate, File, Operations, Seek};
 use crate::linux::vfs::kiocb::Kiocb;
 use crate::linux::vfs::sb::Unfrozen;
 use crate::linux::vfs::{self, Ops};
-use crate::media::{BLOCK, GROUP_BLOCKS, HUGE};
-use crate::meta::extent::Extent;
-use crate::meta::ops;
-use crate::meta::span::patiently;
+use crate::media::BLOCK;
+use crate::meta::file::{Allocate, Clear, How, Piece};
 
 /// A regular file's table.
 pub(super) const TABLE: Ops<vfs::FileTable, Pfnfs> = file::table::<Regular>();
@@ -39,27 +36,10 @@ static ZEROES: [u8; BLOCK as usize] = [0; BLOCK as usize];
 /// An open regular file.
 struct Regular;
 
-/// What a byte of a file is made of, and for how many bytes from there on.
-pub(super) enum Piece {
-    /// Zeroes.
-    Zeroes(u64),
-    /// Bytes from this position of the media on.
-    Media(u64, u64),
-}
-
 /// Looks up the byte at `pos`.
-pub(super) fn piece(mounted: &Mounted, i: &Inode, pos: u64) -> Result<Piece> {
-    let (block, offset) = (pos / BLOCK, pos % BLOCK);
+fn piece(mounted: &Mounted, i: &Inode, pos: u64) -> Result<Piece> {
     let guard = inode::share(i);
-    let found = mounted.gate().extent(guard.get()?, block).map_err(|e| mounted.fail(i.ino(), e))?;
-    Ok(match found {
-        Extent::Data { block, len, unwritten: false, .. } => Piece::Media(
-            block.wrapping_mul(BLOCK).wrapping_add(offset),
-            u64::from(len).wrapping_mul(BLOCK).wrapping_sub(offset),
-        ),
-        Extent::Data { len, .. } => Piece::Zeroes(u64::from(len).wrapping_mul(BLOCK).wrapping_sub(offset)),
-        Extent::Hole { len } => Piece::Zeroes(len.saturating_mul(BLOCK).wrapping_sub(offset)),
-    })
+    mounted.gate().piece(guard.get()?, pos).map_err(|e| mounted.fail(i.ino(), e))
 }
 
 /// Reads from `pos` on into `to`, at most to `size`. Returns the bytes read, or the error if there are none.
@@ -169,14 +149,14 @@ impl Operations for Regular {
         f.remove_privs(&l)?;
         match how {
             Fallocate::Allocate { keep_size } => allocate(&l, &store, range, keep_size),
-            Fallocate::Punch => zero(&l, &store, range, map::punch),
+            Fallocate::Punch => clear(&l, &store, range, How::Punch),
             Fallocate::Zero { keep_size } => {
                 if !keep_size && range.end > l.size() {
                     l.check_new_size(range.end)?;
                 }
                 // Nothing is given back that somebody else could take meanwhile: holes get blocks, then the bytes go.
                 allocate(&l, &store, range.clone(), true)?;
-                zero(&l, &store, range.clone(), map::zero)?;
+                clear(&l, &store, range.clone(), How::Keep)?;
                 if keep_size {
                     Ok(())
                 } else {
@@ -201,85 +181,33 @@ fn allocate(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, keep_size: b
     }
     // Also if all of it is there.
     inode::touch(l)?;
-    let (mut at, end) = (range.start / BLOCK, range.end.div_ceil(BLOCK));
-    while at < end {
-        // Faults allocate as well: what is found is true as long as the lock is held.
+    let mut steps = Allocate::new(&range);
+    loop {
         let mut guard = inode::alone(l);
-        let live = guard.get()?;
-        let fail = |e| mounted.fail(l.ino(), e);
-        let step = match mounted.gate().extent(live, at).map_err(fail)? {
-            Extent::Data { len, .. } => u64::from(len),
-            Extent::Hole { len } => {
-                let want = len.min(end.wrapping_sub(at)).min(GROUP_BLOCKS.into());
-                let (near, want, aligned) = place(mounted, live, at, want).map_err(fail)?;
-                let done = patiently(|| {
-                    let blocks = store.volume().reserve(near, want, aligned)?;
-                    let count = u64::from(blocks.count());
-                    let done = ops::preallocate(store.volume(), live, at, blocks, None, media_time(l.now()))?;
-                    Ok(done.map(|()| count))
-                });
-                done.map_err(fail)?.reply()
-            }
-        };
-        at = at.saturating_add(step);
+        let step = steps.next(store.volume(), guard.get()?, media_time(l.now()));
+        if !step.map_err(|e| mounted.fail(l.ino(), e))? {
+            break;
+        }
     }
     grown.map_or(Ok(()), |size| map::set_size(l, store, size))
 }
 
-/// Where to look for `want` blocks for file block `at`, how many to take at once, and whether to begin a run of 2 MiB:
-/// so that 2 MiB of the file, aligned, are 2 MiB of the media, aligned, where that can be had.
-pub(super) fn place(
-    mounted: &Mounted,
-    live: &crate::meta::inode::Live,
-    at: u64,
-    want: u64,
-) -> crate::media::Result<(u64, u32, bool)> {
-    let huge = u64::from(HUGE);
-    let near = mounted.near(live, at)?;
-    let into = at % huge;
-    // Up to where aligned runs can begin.
-    let want = if into == 0 { want } else { want.min(huge.wrapping_sub(into)) };
-    let aligned = into == 0 && (want >= huge || at > 0);
-    let near = if near % huge == into {
-        near
-    } else if aligned {
-        0
-    } else {
-        near
-    };
-    Ok((near, want as u32, aligned))
-}
-
-/// What is done to whole blocks of a range that is to read as zeroes: [`map::punch`] or [`map::zero`].
-type Whole = fn(&Locked<'_>, &Storing<'_>, Range<u64>) -> Result;
-
-/// Makes a range read as zeroes: parts of blocks in place, `blocks` by other means.
-fn zero(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, blocks: Whole) -> Result {
-    let mounted = l.sb().data();
-    let range = range.start..range.end.min(l.size());
-    if range.is_empty() {
+/// Makes a range read as zeroes: parts of blocks in place, whole ones by records.
+fn clear(l: &Locked<'_>, store: &Storing<'_>, range: Range<u64>, how: How) -> Result {
+    let (mounted, mut carrier) = (l.sb().data(), store);
+    let clear = Clear::new(range, l.size());
+    if clear.is_empty() {
         return Ok(());
     }
     // First: what follows may fail when bytes have changed already.
     inode::touch(l)?;
-    let whole = range.start.div_ceil(BLOCK)..range.end / BLOCK;
-    // The parts of blocks at the ends: zeroes in place.
-    let head = range.start..range.end.min(whole.start.saturating_mul(BLOCK));
-    let tail = range.start.max(whole.end.saturating_mul(BLOCK))..range.end;
-    for part in [head, tail] {
-        if part.is_empty() {
-            continue;
-        }
-        if let Piece::Media(at, _) = piece(mounted, l, part.start)? {
-            let data = store.data()?;
-            data.zero(at, part.end.wrapping_sub(part.start))?;
-            data.fence();
-            drop(data);
+    for edge in clear.edges() {
+        let guard = inode::share(l);
+        let stored = Clear::edge(store.volume(), guard.get()?, edge, &mut carrier);
+        drop(guard);
+        if stored.map_err(|e| mounted.failed(l.ino(), e))? {
             map::stored(l);
         }
     }
-    if whole.is_empty() {
-        return Ok(());
-    }
-    blocks(l, store, whole)
+    map::clear(l, store, &clear, how)
 }

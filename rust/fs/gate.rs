@@ -10,23 +10,24 @@
 //!
 //! What was said of a device and of metadata can change at any time: who has his witness then ends what he has begun.
 
-use core::cell::Cell;
-
 use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 
+use super::carrier::Reader;
 use super::machine::Machine;
 use super::medium::{gone, Medium};
 use super::mount::{refuse, Options, Pfnfs};
 use crate::dev::{self, Device};
-use crate::linux::pmem::{StoreGuard, Writer};
+use crate::linux::dax::Operations as _;
+use crate::linux::pmem::Writer;
 use crate::linux::vfs::context::Log;
 use crate::linux::vfs::sb::{Super, Unfrozen, Writing};
+use crate::media::format::Time;
 use crate::media::{self, Geometry};
 use crate::meta::alloc::Space;
-use crate::meta::extent::{self, Extent};
+use crate::meta::file::{self, Failure, Fault, Piece, Seen};
 use crate::meta::inode::{self, Live};
 use crate::meta::log::Backlog;
 use crate::meta::{dir, Open, Volume};
@@ -155,9 +156,23 @@ impl Gate {
 
 /// Reading.
 impl Gate {
-    /// What a file has at block `at`.
-    pub(super) fn extent(&self, file: &Live, at: u64) -> media::Result<Extent> {
-        extent::find(&self.volume, file, at)
+    /// What a byte of a file is made of.
+    pub(super) fn piece(&self, file: &Live, pos: u64) -> media::Result<Piece> {
+        file::piece(&self.volume, file, pos)
+    }
+
+    /// What a mapping gets to see next: `Fault::next`. `EROFS` if the fault writes and has no witness.
+    pub(super) fn fault(
+        &self,
+        fault: &mut Fault,
+        file: &mut Live,
+        carrier: &mut Reader<'_>,
+        now: Time,
+    ) -> Result<Option<Seen>, Failure<Error>> {
+        if fault.writes() && !carrier.has_witness() {
+            return Err(Failure::Carrier(EROFS));
+        }
+        fault.next(&self.volume, file, carrier, now)
     }
 
     /// Finds a name.
@@ -184,16 +199,6 @@ impl Gate {
     /// The inode of this number and generation, for who uses it: `inode::find`.
     pub(super) fn find(&self, ino: u64, generation: Option<u32>) -> media::Result<Live> {
         inode::find(&self.volume, ino, generation)
-    }
-
-    /// An inode, be it an orphan.
-    pub(super) fn load(&self, ino: u64) -> media::Result<Live> {
-        inode::load(&self.volume, ino, None)
-    }
-
-    /// The first orphan from number `from` on.
-    pub(super) fn orphans(&self, from: u64) -> media::Result<Option<u64>> {
-        self.volume.orphans(from)
     }
 
     /// What is free.
@@ -223,10 +228,20 @@ impl<'a> Storing<'a> {
         &self.gate.volume
     }
 
-    /// Begins to store user data. `EIO` once the removal of the device has begun.
-    pub(super) fn data(&self) -> Result<Stores<'_>> {
-        let guard = self.writer.enter().map_err(gone)?;
-        Ok(Stores { guard, stored: Cell::new(false) })
+    /// Stores bytes into blocks of a file, past the cache, to be fenced by the caller also after an error. `EIO` once the removal
+    /// of the device has begun, or if the memory fails.
+    pub(super) fn store(&self, at: u64, bytes: &[u8]) -> Result {
+        self.writer.enter().map_err(gone)?.store(at, bytes).map_err(|_| EIO)
+    }
+
+    /// Stores zeroes; else as [`Self::store`].
+    pub(super) fn zero(&self, at: u64, len: u64) -> Result {
+        self.writer.enter().map_err(gone)?.zero(at, len).map_err(|_| EIO)
+    }
+
+    /// Begins the write-back of what mappings have stored.
+    pub(super) fn flush(&self, at: u64, len: u64) {
+        self.gate.device.flush(at, len);
     }
 
     /// Copies up to `len` bytes from the writer to the media, past the cache, to be fenced by the caller also after an error;
@@ -236,51 +251,8 @@ impl<'a> Storing<'a> {
         self.gate.device.write(self.writer, at, len, from).map_err(gone)
     }
 
-    /// All that this task has copied is durable.
+    /// All that this task has stored is durable.
     pub(super) fn fence(&self) {
         self.gate.device.region().fence();
-    }
-}
-
-/// Bytes on their way to the blocks of files. Exists in a section in which the device stays mapped, and which waits for no
-/// user. What is written is durable after [`Stores::fence`], by the same task; at the latest when this is dropped, so that no
-/// store is under way when blocks have another owner.
-pub(super) struct Stores<'r> {
-    guard: StoreGuard<'r>,
-    /// Something was stored and not fenced.
-    stored: Cell<bool>,
-}
-
-impl Stores<'_> {
-    /// Stores bytes past the cache.
-    pub(super) fn store(&self, at: u64, bytes: &[u8]) -> Result {
-        self.stored.set(true);
-        self.guard.store(at, bytes).map_err(|_| EIO)
-    }
-
-    /// Stores zeroes past the cache.
-    pub(super) fn zero(&self, at: u64, len: u64) -> Result {
-        self.stored.set(true);
-        self.guard.zero(at, len).map_err(|_| EIO)
-    }
-
-    /// All that this task has written is durable.
-    pub(super) fn fence(&self) {
-        self.guard.fence();
-        self.stored.set(false);
-    }
-
-    /// Ends without a fence: the blocks are fresh, and who reserved them fences all of them before they are anybody's, also after
-    /// an error.
-    pub(super) fn leave(self) {
-        self.stored.set(false);
-    }
-}
-
-impl Drop for Stores<'_> {
-    fn drop(&mut self) {
-        if self.stored.get() {
-            self.fence();
-        }
     }
 }

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod attr;
+mod carrier;
 pub(crate) mod debug;
 mod dir;
 mod error;

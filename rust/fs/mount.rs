@@ -27,8 +27,8 @@ use crate::linux::vfs::context::Log;
 use crate::linux::vfs::inode::{Cleared, Evicting};
 use crate::linux::vfs::sb::{self, New, Params, Ready, Statfs, Unfrozen};
 use crate::linux::vfs::{self, path, SuperBlock};
-use crate::media::Error as Media;
-use crate::meta::inode::{self as core_inode, Orphan};
+use crate::media::{self, Error as Media};
+use crate::meta::inode::{self as core_inode, Live};
 use crate::meta::ops;
 
 /// `f_type`: "pfnf".
@@ -427,42 +427,27 @@ fn params(gate: &Gate, read_only: bool) -> Params<Pfnfs> {
     }
 }
 
-/// What a power cut has left half done: truncations are finished, and what has no name is freed.
+/// What a power cut has left half done: truncations are finished, and what has no name is freed. Errors are in the log.
 fn finish_orphans(sb: &sb::Super<Pfnfs>) {
     let mounted = sb.data();
-    if mounted.gate.read_only() {
-        return;
-    }
-    let mut from = 0;
-    loop {
-        match mounted.gate.orphans(from) {
-            Ok(Some(ino)) => {
-                // The other orphans need not suffer from an error.
-                finish_orphan(sb, ino);
-                from = ino.saturating_add(1);
-            }
-            Ok(None) => return,
-            Err(e) => {
-                let _ = mounted.fail(0, e);
-                return;
-            }
-        }
-    }
+    let Ok(store) = Gate::try_storing(sb) else { return };
+    let _ = ops::finish_orphans(store.volume(), &mut |live| finish_truncation(sb, &live), &mut |ino, e| {
+        // The other orphans need not suffer from an error.
+        let _ = mounted.fail(ino, e);
+        Ok(())
+    });
 }
 
 /// Frees an inode, or finishes its truncation. Errors are in the log.
 pub(super) fn finish_orphan(sb: &sb::Super<Pfnfs>, ino: u64) {
-    let mounted = sb.data();
     let Ok(store) = Gate::try_storing(sb) else { return };
-    let done = mounted.gate.load(ino).and_then(|live| match live.orphan() {
-        Orphan::Unlinked => ops::evict(store.volume(), live),
-        Orphan::Truncating => {
-            let _ = inode::finish(sb, ino);
-            Ok(())
-        }
-        Orphan::None => Err(Media::Corrupt { at: live.at(), why: "mark of an orphan" }),
-    });
-    if let Err(e) = done {
-        let _ = mounted.fail(ino, e);
+    if let Err(e) = ops::finish_orphan(store.volume(), ino, &mut |live| finish_truncation(sb, &live)) {
+        let _ = sb.data().fail(ino, e);
     }
+}
+
+/// Finishes an interrupted truncation, of an inode that somebody may have in memory. Errors are in the log.
+fn finish_truncation(sb: &sb::Super<Pfnfs>, live: &Live) -> media::Result {
+    let _ = inode::finish(sb, live.ino());
+    Ok(())
 }

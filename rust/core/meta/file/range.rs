@@ -10,6 +10,7 @@ use crate::media::format::Time;
 use crate::media::{BLOCK, GROUP_BLOCKS};
 use crate::meta::extent::{self, Extent};
 use crate::meta::inode::Live;
+use crate::meta::span::patiently;
 use crate::meta::{ops, Machine, Volume};
 
 /// Blocks for the holes of a range: they read as zeroes.
@@ -39,10 +40,13 @@ impl Allocate {
             Extent::Hole { len } => {
                 let want = len.min(self.end.wrapping_sub(self.at)).min(GROUP_BLOCKS.into());
                 let place = place(volume, live, self.at, want)?;
-                let blocks = volume.reserve(place.near, place.want, place.aligned)?;
-                let count = u64::from(blocks.count());
-                ops::preallocate(volume, live, self.at, blocks, None, now)?.reply();
-                count
+                let done = patiently(|| {
+                    let blocks = volume.reserve(place.near, place.want, place.aligned)?;
+                    let count = u64::from(blocks.count());
+                    let done = ops::preallocate(volume, live, self.at, blocks, None, now)?;
+                    Ok(done.map(|()| count))
+                })?;
+                done.reply()
             }
         };
         self.at = self.at.saturating_add(step);
