@@ -14,6 +14,7 @@ use common::{options, Rng};
 use pfnfs_core::media::format;
 use pfnfs_core::media::{Error, Geometry, Pmem, BLOCK, LINE};
 use pfnfs_core::meta::extent::{self, Extent};
+use pfnfs_core::meta::file::Clear;
 use pfnfs_core::meta::inode::Live;
 use pfnfs_core::meta::{dir, mkfs, walk, Open, Volume};
 use pfnfs_sim::plain::Memory;
@@ -166,6 +167,16 @@ struct Tally {
     refused: usize,
 }
 
+/// Whether parts of blocks are zeroed in place.
+fn has_edges(driver: &Driver<&'static Lossy>, op: &Op) -> bool {
+    match op {
+        Op::Punch(ino, bytes) | Op::Zero(ino, bytes) => {
+            Clear::new(bytes.clone(), driver.lives[ino].size()).edges().next().is_some()
+        }
+        _ => false,
+    }
+}
+
 /// Loses a line of metadata under a volume, goes on until an operation meets that, and looks what is left.
 fn lose_metadata(seed: u64, tally: &mut Tally) {
     let mut rng = Rng(seed);
@@ -204,7 +215,7 @@ fn lose_metadata(seed: u64, tally: &mut Tally) {
         let op = driver.model.random(&mut rng, 60, true, 60);
         // What it does to inodes that are unsure says nothing.
         // To let go of a file without a name stores nothing: it waits. To overwrite is not for the core to refuse.
-        let waits = matches!(op, Op::Close(_) | Op::Write(..) | Op::MapStore(..));
+        let waits = matches!(op, Op::Close(_) | Op::Write(..) | Op::MapStore(..)) || has_edges(&driver, &op);
         if !waits && driver.lives.len() == driver.model.nodes.len() && touched(&driver, &op).is_disjoint(&unsure) {
             let _ = driver.apply(&op);
         }
@@ -357,7 +368,7 @@ fn a_failed_block_of_an_extent_is_the_loss_of_nobody_else() {
             let (mut driver, ino, block) = full_volume();
             lost.iter().for_each(|n| driver.machine.lose(block + n));
             let at = (40 + written) * BLOCK;
-            let op = if map { Op::MapStore(ino, at, vec![3; 8]) } else { Op::Write(ino, at, vec![3; 8]) };
+            let op = if map { Op::MapStore(ino, at, vec![3; 8], false) } else { Op::Write(ino, at, vec![3; 8]) };
             let result = driver.apply(&op);
             match result {
                 Ok(()) => assert!(lost.is_empty(), "{op:?}"),

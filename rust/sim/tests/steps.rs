@@ -145,7 +145,7 @@ fn one_step(driver: &Driver<World>, rng: &mut Rng) -> Op {
             bytes.truncate((BLOCK - pos % BLOCK) as usize);
             Op::Write(ino, pos, bytes)
         }
-        Op::Punch(ino, from, to) => Op::Punch(ino, from, to.min(from + 1)),
+        Op::Punch(ino, bytes) => Op::Punch(ino, bytes.start..bytes.end.min(bytes.start + BLOCK)),
         Op::Preallocate(ino, block, _) => Op::Preallocate(ino, block, 1),
         op => op,
     }

@@ -59,7 +59,7 @@ fn operations(dir: u64, file: u64) -> Vec<Op> {
         Op::Truncate(file, 100),
         Op::Extend(file, 30 * BLOCK),
         Op::Preallocate(file, 12, 2),
-        Op::Punch(file, 1, 2),
+        Op::Punch(file, BLOCK..2 * BLOCK),
         Op::Chmod(file, 0o600),
         Op::Chmod(dir, 0o700),
     ]

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use pfnfs_core::media::BLOCK;
+use pfnfs_core::media::{BLOCK, HUGE};
 use pfnfs_core::meta::extent::{self, Extent};
 use pfnfs_core::meta::Machine;
 
@@ -44,6 +44,7 @@ classes! {
     WriteUnaligned "write, unaligned",
     Append "write, appending",
     WriteHole "write over a hole",
+    WriteSteps "write of several steps",
     TruncateDown "truncate down",
     TruncateUp "truncate up",
     Allocate "fallocate",
@@ -54,6 +55,8 @@ classes! {
     Tmpfile "file without a name",
     Attributes "set attributes",
     WriteFault "write fault",
+    FaultMany "write fault, many blocks",
+    Placed "placed in runs of 2 MiB",
     Checkpoint "checkpoint",
     Remount "remount, reading only and back",
     Mount "mount, recovery",
@@ -172,10 +175,12 @@ pub fn resolve<M: Machine + Clone>(call: &Call, driver: &Driver<M>) -> Option<(C
         "write" => {
             let ino = file()?;
             let op = Op::Write(ino, a, bytes(a, b.max(1), driver.clock as u64));
-            Some((write_class(driver, ino, a), vec![op]))
+            Some((write_class(driver, ino, a, b), vec![op]))
         }
-        "store" => {
-            Some((Class::WriteFault, vec![Op::MapStore(file()?, a / 8 * 8, bytes(a, b * 8, driver.clock as u64))]))
+        "store" | "storehuge" => {
+            let (ino, bytes) = (file()?, bytes(a, b * 8, driver.clock as u64));
+            let class = fault_class(driver, ino, a / BLOCK);
+            Some((class, vec![Op::MapStore(ino, a / 8 * 8, bytes, call.verb == "storehuge")]))
         }
         "fsync" => Some((Class::Fsync, vec![Op::Fsync(file()?)])),
         "truncate" => {
@@ -187,9 +192,11 @@ pub fn resolve<M: Machine + Clone>(call: &Call, driver: &Driver<M>) -> Option<(C
             })
         }
         "fallocate" => fallocate(model, file()?, a, b),
-        "reserve" => Some((Class::Allocate, vec![Op::Preallocate(file()?, a, b.max(1) as u32)])),
-        "punch" => Some((Class::Punch, vec![Op::Punch(file()?, a, a + b.max(1))])),
-        "zero" => Some((Class::Zero, vec![Op::Zero(file()?, a, a + b.max(1))])),
+        "reserve" => Some((placed(Class::Allocate, a, b), vec![Op::Preallocate(file()?, a, b.max(1) as u32)])),
+        "punch" => Some((Class::Punch, vec![Op::Punch(file()?, a * BLOCK..(a + b.max(1)) * BLOCK)])),
+        "zero" => Some((Class::Zero, vec![Op::Zero(file()?, a * BLOCK..(a + b.max(1)) * BLOCK)])),
+        "punchbytes" => Some((Class::Punch, vec![Op::Punch(file()?, a..a + b)])),
+        "zerobytes" => Some((Class::Zero, vec![Op::Zero(file()?, a..a + b)])),
         "chown" => Some((Class::Attributes, vec![Op::Chown(there()?, a as u32, b as u32)])),
         "remount" => Some((Class::Remount, vec![Op::Remount])),
         "freeze" => Some((Class::Frozen, vec![Op::Freeze])),
@@ -214,7 +221,16 @@ fn fallocate(model: &Model, ino: u64, from: u64, len: u64) -> Option<(Class, Vec
     if end > model.data(ino).len() as u64 {
         ops.push(Op::Extend(ino, end));
     }
-    Some((Class::Allocate, ops))
+    Some((placed(Class::Allocate, from / BLOCK, count), ops))
+}
+
+/// The class of what takes so many blocks from there on: those of a file's first 2 MiB lie anywhere.
+fn placed(class: Class, block: u64, count: u64) -> Class {
+    if block + count >= u64::from(HUGE) {
+        Class::Placed
+    } else {
+        class
+    }
 }
 
 fn rename(call: &Call, model: &Model, root: u64) -> Option<(Class, Vec<Op>)> {
@@ -228,12 +244,22 @@ fn rename(call: &Call, model: &Model, root: u64) -> Option<(Class, Vec<Op>)> {
     Some((class, vec![Op::Rename(from, name.into(), to, other.into())]))
 }
 
-fn write_class<M: Machine + Clone>(driver: &Driver<M>, ino: u64, pos: u64) -> Class {
+fn write_class<M: Machine + Clone>(driver: &Driver<M>, ino: u64, pos: u64, len: u64) -> Class {
     let found = extent::find(&driver.volume, &driver.lives[&ino], pos / BLOCK);
     match found {
+        _ if pos + len > u64::from(HUGE) * BLOCK => Class::Placed,
+        _ if len > 1 << 16 => Class::WriteSteps,
         _ if pos >= driver.model.data(ino).len() as u64 => Class::Append,
         Ok(Extent::Data { unwritten: false, .. }) if pos == 0 => Class::WriteStart,
         Ok(Extent::Data { unwritten: false, .. }) => Class::WriteUnaligned,
         _ => Class::WriteHole,
+    }
+}
+
+fn fault_class<M: Machine + Clone>(driver: &Driver<M>, ino: u64, block: u64) -> Class {
+    match extent::find(&driver.volume, &driver.lives[&ino], block) {
+        Ok(Extent::Data { len, unwritten: true, .. }) if len > 4 => Class::FaultMany,
+        Ok(Extent::Hole { .. }) if driver.model.data(ino).len() as u64 > u64::from(HUGE) * BLOCK => Class::Placed,
+        _ => Class::WriteFault,
     }
 }

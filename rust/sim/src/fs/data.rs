@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver does to the contents of files, as `rust/fs` does it: write(2), stores through a mapping, fsync, truncate,
-//! fallocate.
+//! What the driver does to the contents of files: it carries bytes as the core says, and the model
+//! follows step by step.
 
-use pfnfs_core::media::{Error, Result, BLOCK};
-use pfnfs_core::meta::extent::{self, Extent};
+use std::ops::Range;
+
+use pfnfs_core::media::{Error, Result, BLOCK, HUGE};
+use pfnfs_core::meta::file::{self, Allocate, Carried, Clear, Fault, How, Piece, Seen, Write};
 use pfnfs_core::meta::inode::Live;
-use pfnfs_core::meta::span::{patiently, Patience};
 use pfnfs_core::meta::{ops, Machine};
 
+use super::carrier::Carrier;
 use super::driver::Driver;
 use super::model::Model;
 use super::refusal::ROOM;
@@ -22,78 +24,57 @@ impl<M: Machine + Clone> Driver<M> {
         model.nodes.get_mut(&ino).unwrap().touch(now);
     }
 
-    pub(super) fn truncate(&mut self, ino: u64, size: u64, now: i64) -> Result {
-        // What mappings stored into the block of the new end.
-        self.flush_blocks(ino, size / BLOCK..size / BLOCK + 1)?;
-        self.mapped.retain(|(file, block)| *file != ino || *block < size / BLOCK);
+    /// Sets the size.
+    pub(super) fn resize(&mut self, ino: u64, size: u64, now: i64) -> Result {
+        if size <= self.model.data(ino).len() as u64 {
+            self.mapped.retain(|(file, block)| *file != ino || *block < size / BLOCK);
+        }
         self.with(ino, |driver, live| {
-            let result = ops::truncate(&driver.volume, live, size, time(now)).map(drop);
-            result?;
-            driver.settle(|model| {
-                model.data_mut(ino).truncate(size as usize);
-                model.tighten(ino, size.next_multiple_of(BLOCK)..u64::MAX);
-                Self::touched(model, ino, now);
-            });
-            Ok(())
-        })
-    }
-
-    pub(super) fn extend(&mut self, ino: u64, size: u64, now: i64) -> Result {
-        self.with(ino, |driver, live| {
-            driver.zero_tail(live, size)?;
-            ops::extend(&driver.volume, live, size, time(now)).map(drop)?;
+            let smaller = size <= live.size();
+            file::resize(&driver.volume, live, size, &mut Carrier::new(&driver.machine, &[]), time(now))?;
             driver.settle(|model| {
                 model.data_mut(ino).resize(size as usize, 0);
+                if smaller {
+                    model.tighten(ino, size / BLOCK * BLOCK..u64::MAX);
+                }
                 Self::touched(model, ino, now);
             });
             Ok(())
         })
     }
 
-    /// Zeroes from the end of the file to the end of its block, and written blocks from there to `size`, as who extends a file must.
-    fn zero_tail(&self, live: &Live, size: u64) -> Result {
-        let (old, end) = (live.size(), live.size().next_multiple_of(BLOCK));
-        if end > old {
-            if let Extent::Data { block, unwritten: false, .. } = extent::find(&self.volume, live, old / BLOCK)? {
-                self.machine.zero_nt(block * BLOCK + old % BLOCK, end - old)?;
-                self.machine.fence();
-            }
-        }
-        let (mut at, blocks) = (old.div_ceil(BLOCK), size.div_ceil(BLOCK));
-        while at < blocks {
-            at += match extent::find(&self.volume, live, at)? {
-                Extent::Data { block, len, unwritten: false, .. } => {
-                    let len = u64::from(len).min(blocks - at);
-                    self.machine.zero_nt(block * BLOCK, len * BLOCK)?;
-                    self.machine.fence();
-                    len
-                }
-                Extent::Data { len, .. } => u64::from(len),
-                Extent::Hole { len } => len,
-            };
-        }
-        Ok(())
-    }
-
-    /// write(2): step by step, as far as the file is made of the same kind of blocks. An error leaves what was done.
+    /// write(2), step by step. An error leaves what was done.
     pub(super) fn write(&mut self, ino: u64, pos: u64, bytes: &[u8], now: i64) -> Result {
+        let (volume, machine) = (self.volume.clone(), self.machine.clone());
         self.with(ino, |driver, live| {
             if pos > live.size() {
-                driver.zero_tail(live, pos)?;
+                file::prepare_end(&volume, live, pos, &mut Carrier::new(&machine, &[]))?;
             }
-            let (mut pos, mut bytes) = (pos, bytes);
-            let mut patience = Patience::default();
+            let (mut pos, mut bytes, mut write) = (pos, bytes, Write::new(pos));
             while !bytes.is_empty() {
-                let done = match extent::find(&driver.volume, live, pos / BLOCK)? {
-                    Extent::Hole { len } => driver.fresh(live, pos, len, (bytes, &mut patience), now)?,
-                    Extent::Data { block, len, unwritten: false, .. } if pos < live.size() => {
-                        driver.overwrite(live, pos, block, len.into(), bytes)?
+                let mut carrier = Carrier::new(&machine, bytes);
+                let step = write.next(&volume, live, bytes.len() as u64)?;
+                let zeroes = matches!(file::piece(&volume, live, pos)?, Piece::Zeroes(_));
+                let done = match write.carry(&volume, step, &mut carrier)? {
+                    Carried::Done(n) => {
+                        assert!(n > 0, "a step of nothing at {pos}");
+                        driver.dirty.insert(ino);
+                        driver.settle_torn(ino, pos..pos + n, |model| model.store(ino, pos, &bytes[..n as usize]));
+                        n
                     }
-                    Extent::Data { block, len, unwritten, .. } => {
-                        driver.unseen(live, pos, (block, len.into(), unwritten), bytes, now)?
+                    carried => {
+                        let done = write.record(&volume, live, carried, &mut carrier, time(now))?;
+                        let (n, blocks) = (done.bytes, pos / BLOCK..(pos + done.bytes).div_ceil(BLOCK));
+                        if n > 0 {
+                            let told = done.filled.start <= blocks.start && done.filled.end >= blocks.end;
+                            assert!(told || !zeroes, "{:?} were filled, {blocks:?} written", done.filled);
+                            driver.wrote(ino, pos, &bytes[..n as usize], now);
+                        }
+                        n
                     }
                 };
-                (pos, bytes) = (pos + done as u64, &bytes[done..]);
+                (pos, bytes) = (pos + done, &bytes[done as usize..]);
+                driver.steps += u64::from(done > 0);
             }
             Ok(())
         })
@@ -107,112 +88,26 @@ impl<M: Machine + Clone> Driver<M> {
         });
     }
 
-    /// Fills a hole with fresh blocks, which then are given to the file.
-    fn fresh(
-        &mut self,
-        live: &mut Live,
-        pos: u64,
-        len: u64,
-        (bytes, patience): (&[u8], &mut Patience),
-        now: i64,
-    ) -> Result<usize> {
-        let (at, offset) = (pos / BLOCK, pos % BLOCK);
-        let want = (offset + bytes.len() as u64).div_ceil(BLOCK).min(len);
-        let near = self.near(live, at)?;
-        let blocks = self.volume.reserve(near, want as u32, false)?;
-        let n = (u64::from(blocks.count()) * BLOCK - offset).min(bytes.len() as u64);
-        let (end, size) = (pos + n, live.size());
-        let machine = &self.machine;
-        let blocks = blocks.write_with(|first, _| {
-            let start = first * BLOCK;
-            machine.zero_nt(start, offset)?;
-            machine.store_nt(start + offset, &bytes[..n as usize])?;
-            let used = offset + n;
-            machine.zero_nt(start + used, if end < size { used.wrapping_neg() % BLOCK } else { 0 })
-        });
-        let size = (end > size).then_some(end);
-        match blocks.and_then(|blocks| ops::attach(&self.volume, live, at, blocks, size, time(now)).map(drop)) {
-            // Other blocks will do.
-            Err(error) if patience.again(&error) => return Ok(0),
-            done => done?,
-        }
-        self.wrote(live.ino(), pos, &bytes[..n as usize], now);
-        Ok(n as usize)
-    }
-
-    /// Overwrites in place: not atomic. The times follow with the next fsync.
-    fn overwrite(&mut self, live: &Live, pos: u64, block: u64, len: u64, bytes: &[u8]) -> Result<usize> {
-        let ino = live.ino();
-        let n = (len * BLOCK - pos % BLOCK).min(live.size() - pos).min(bytes.len() as u64);
-        let bytes = &bytes[..n as usize];
-        self.dirty.insert(ino);
-        self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?;
-        self.machine.fence();
-        self.settle_torn(ino, pos..pos + n, |model| model.store(ino, pos, bytes));
-        Ok(n as usize)
-    }
-
-    /// Blocks that the file has, but whose bytes here nobody sees: past its end, or not written.
-    fn unseen(
-        &mut self,
-        live: &mut Live,
-        pos: u64,
-        (block, len, unwritten): (u64, u64, bool),
-        bytes: &[u8],
-        now: i64,
-    ) -> Result<usize> {
-        let (start, offset) = (block * BLOCK, pos % BLOCK);
-        let n = (len * BLOCK - offset).min(bytes.len() as u64);
-        let (end, used) = (pos + n, offset + n);
-        if unwritten {
-            self.machine.zero_nt(start, offset)?;
-            self.machine.zero_nt(start + used, if end < live.size() { used.wrapping_neg() % BLOCK } else { 0 })?;
-        }
-        self.machine.store_nt(start + offset, &bytes[..n as usize])?;
-        self.machine.fence();
-        let size = (end > live.size()).then_some(end);
-        match (unwritten, size) {
-            (true, size) => self.written(live, pos / BLOCK, used.div_ceil(BLOCK), size, now)?,
-            (false, Some(size)) => ops::extend(&self.volume, live, size, time(now)).map(drop)?,
-            (false, None) => unreachable!("a write behind the end makes the file larger"),
-        }
-        self.wrote(live.ino(), pos, &bytes[..n as usize], now);
-        Ok(n as usize)
-    }
-
-    /// Unwritten blocks become written ones; others only to make up for a lack of space.
-    fn written(&self, live: &mut Live, at: u64, count: u64, size: Option<u64>, now: i64) -> Result {
-        let range = ops::written(&self.volume, live, at, count, size, time(now))?.reply();
-        assert!(
-            range.start <= at && range.end >= at + count,
-            "{range:?} were converted, {count} from {at} on asked for"
-        );
-        Ok(())
-    }
-
-    /// Where blocks for file block `at` are best taken from.
-    fn near(&self, live: &Live, at: u64) -> Result<u64> {
-        let Some(before) = at.checked_sub(1) else { return Ok(0) };
-        Ok(match extent::find(&self.volume, live, before)? {
-            Extent::Data { block, .. } => block + 1,
-            Extent::Hole { .. } => 0,
-        })
-    }
-
-    /// A store through a mapping, into one block: the fault, if the block is not mapped, and the store. Words, whole.
-    pub(super) fn map_store(&mut self, ino: u64, pos: u64, bytes: &[u8], now: i64) -> Result {
+    /// A store through a mapping, into one block: the fault, if the block is not mapped, and the
+    /// store. Words, whole. `huge`: the mapping allows for huge pages.
+    pub(super) fn map_store(&mut self, ino: u64, pos: u64, bytes: &[u8], huge: bool, now: i64) -> Result {
         let at = pos / BLOCK;
         self.with(ino, |driver, live| {
             if at >= live.size().div_ceil(BLOCK) {
                 return Err(Error::Invalid("a store past the end"));
             }
             let known = driver.mapped.contains(&(ino, at));
-            let block = driver.fault(live, at, now)?;
+            if !known {
+                driver.fault(live, at, huge, now)?;
+            }
+            let Piece::Media(place, _) = file::piece(&driver.volume, live, pos)? else {
+                panic!("block {at} is mapped, and not written")
+            };
             if !known && at == live.size() / BLOCK {
-                driver.nothing_past_end(block, live.size() % BLOCK)?;
+                driver.nothing_past_end(place / BLOCK, live.size() % BLOCK)?;
             }
             let end = (pos + bytes.len() as u64).min(live.size());
-            driver.machine.store(block * BLOCK + pos % BLOCK, bytes)?;
+            driver.machine.store(place, bytes)?;
             driver.dirty.insert(ino);
             if end > pos {
                 let seen = &bytes[..(end - pos) as usize];
@@ -236,61 +131,46 @@ impl<M: Machine + Clone> Driver<M> {
         }
     }
 
-    /// A write fault: the block, which the mapping has from now on.
-    fn fault(&mut self, live: &mut Live, at: u64, now: i64) -> Result<u64> {
+    /// A write fault: the blocks of its window that the mapping has from now on.
+    fn fault(&mut self, live: &mut Live, at: u64, huge: bool, now: i64) -> Result {
         let ino = live.ino();
-        let block = match extent::find(&self.volume, live, at)? {
-            Extent::Data { block, unwritten: false, .. } => block,
-            Extent::Data { block, .. } => {
-                self.machine.zero_nt(block * BLOCK, BLOCK)?;
-                self.machine.fence();
-                self.written(live, at, 1, None, now)?;
+        let start = at - at % u64::from(HUGE);
+        let window = start..(start + u64::from(HUGE)).min(live.size().div_ceil(BLOCK));
+        let zeroes = matches!(file::piece(&self.volume, live, at * BLOCK)?, Piece::Zeroes(_));
+        let (volume, machine) = (self.volume.clone(), self.machine.clone());
+        let (mut fault, mut filled) = (Fault::new(window.clone(), at, true, huge), 0);
+        while let Some(seen) = fault.next(&volume, live, &mut Carrier::new(&machine, &[]), time(now))? {
+            let Seen::Blocks(shown) = seen else { panic!("a hole for who writes") };
+            assert_eq!(shown.copy, None, "a copy for who writes");
+            if !shown.filled.is_empty() {
+                assert!(shown.filled.contains(&at), "{:?} were filled, {at} touched", shown.filled);
+                filled += shown.filled.end - shown.filled.start;
                 self.settle(|model| Self::touched(model, ino, now));
-                block
             }
-            Extent::Hole { .. } => {
-                let reserve = |live: &Live| Ok((at, self.volume.reserve(self.near(live, at)?, 1, false)?));
-                let filled = ops::attach_zeroes(&self.volume, live, time(now), reserve)?.reply();
-                self.settle(|model| Self::touched(model, ino, now));
-                filled.block
+            let blocks = shown.at.max(window.start)..(shown.at + shown.len).min(window.end);
+            for block in blocks {
+                let place = (shown.block + block - shown.at) * BLOCK;
+                let found = file::piece(&volume, live, block * BLOCK)?;
+                assert!(matches!(found, Piece::Media(at, _) if at == place), "{block} is shown, and {found:?}");
+                self.mapped.insert((ino, block));
             }
-        };
-        if self.mapped.insert((ino, at)) && at == live.size() / BLOCK {
-            self.machine.zero_nt(block * BLOCK + live.size() % BLOCK, BLOCK - live.size() % BLOCK)?;
-            self.machine.fence();
         }
-        Ok(block)
-    }
-
-    /// Makes durable what mappings stored into these blocks.
-    fn flush_blocks(&mut self, ino: u64, blocks: std::ops::Range<u64>) -> Result {
-        if !self.mapped.range((ino, blocks.start)..(ino, blocks.end)).any(|_| true) {
-            return Ok(());
-        }
-        self.with(ino, |driver, live| {
-            let mut at = blocks.start;
-            while at < blocks.end {
-                at += match extent::find(&driver.volume, live, at)? {
-                    Extent::Data { block, len, unwritten, .. } => {
-                        let len = u64::from(len).min(blocks.end - at);
-                        if !unwritten {
-                            driver.machine.flush(block * BLOCK, len * BLOCK);
-                        }
-                        len
-                    }
-                    Extent::Hole { len } => len,
-                };
-            }
-            driver.machine.fence();
-            driver.settle(|model| model.tighten(ino, blocks.start * BLOCK..blocks.end * BLOCK));
-            Ok(())
-        })
+        assert_eq!(zeroes, filled > 0, "whether block {at} was filled");
+        assert!(self.mapped.contains(&(ino, at)), "nothing is mapped at {at}");
+        self.converted = self.converted.max(filled);
+        Ok(())
     }
 
     /// fsync: what mappings stored, and the times of what was overwritten.
     pub(super) fn fsync(&mut self, ino: u64, now: i64) -> Result {
-        let blocks = self.model.data(ino).len() as u64;
-        self.flush_blocks(ino, 0..blocks.div_ceil(BLOCK))?;
+        let blocks = 0..(self.model.data(ino).len() as u64).div_ceil(BLOCK);
+        if self.mapped.range((ino, blocks.start)..(ino, blocks.end)).any(|_| true) {
+            self.with(ino, |driver, live| {
+                file::write_back(&driver.volume, live, blocks.clone(), &mut Carrier::new(&driver.machine, &[]));
+                driver.settle(|model| model.tighten(ino, 0..blocks.end * BLOCK));
+                Ok(())
+            })?;
+        }
         if !self.dirty.remove(&ino) {
             return Ok(());
         }
@@ -302,108 +182,91 @@ impl<M: Machine + Clone> Driver<M> {
         })
     }
 
-    pub(super) fn preallocate(&mut self, ino: u64, block: u64, count: u32, now: i64) -> Result {
-        let (mut at, end) = (block, block + u64::from(count));
+    /// Gives all blocks that these bytes touch to a file.
+    pub(super) fn allocate(&mut self, ino: u64, bytes: &Range<u64>, now: i64) -> Result {
+        let mut allocate = Allocate::new(bytes);
         self.with(ino, |driver, live| {
-            while at < end {
-                at += match extent::find(&driver.volume, live, at)? {
-                    Extent::Data { len, .. } => u64::from(len),
-                    Extent::Hole { len } => {
-                        let near = driver.near(live, at)?;
-                        let len = patiently(|| {
-                            let blocks = driver.volume.reserve(near, len.min(end - at) as u32, false)?;
-                            let len = u64::from(blocks.count());
-                            ops::preallocate(&driver.volume, live, at, blocks, None, time(now)).map(|_| len)
-                        })?;
-                        driver.settle(|model| Self::touched(model, ino, now));
-                        len
-                    }
-                };
+            while allocate.next(&driver.volume, live, time(now))? {
+                if live.mtime() == time(now) {
+                    driver.settle(|model| Self::touched(model, ino, now));
+                }
             }
-            Ok(())
+            driver.allocated(live, bytes)
         })
     }
 
-    /// A hole of whole blocks.
-    pub(super) fn punch(&mut self, ino: u64, from: u64, to: u64, now: i64) -> Result {
-        self.mapped.retain(|(file, block)| *file != ino || !(from..to).contains(block));
-        self.with(ino, |driver, live| {
-            ops::punch(&driver.volume, live, from..to, time(now)).map(drop)?;
-            driver.zeroed(ino, from..to, now);
-            Ok(())
-        })
+    /// Whether the file has all blocks that these bytes touch.
+    fn allocated(&self, live: &Live, bytes: &Range<u64>) -> Result {
+        let mut at = bytes.start / BLOCK;
+        while at < bytes.end.div_ceil(BLOCK) {
+            at += self.blocks_at(live, at)?;
+        }
+        Ok(())
     }
 
-    /// Blocks of a file were made to read as zeroes, by one record if they are few.
-    fn zeroed(&mut self, ino: u64, blocks: std::ops::Range<u64>, now: i64) {
-        let bytes = blocks.start * BLOCK..blocks.end.saturating_mul(BLOCK);
+    /// Makes bytes read as zeroes; with [`How::Keep`] holes get blocks first, and all blocks stay
+    /// the file's. The model follows as far as these bytes go, whatever the core says.
+    pub(super) fn clear(&mut self, ino: u64, bytes: &Range<u64>, how: How, now: i64) -> Result {
+        if how == How::Keep {
+            self.allocate(ino, bytes, now)?;
+        }
+        let clear = Clear::new(bytes.clone(), self.model.data(ino).len() as u64);
+        for edge in clear.edges() {
+            self.with(ino, |driver, live| {
+                let mut carrier = Carrier::new(&driver.machine, &[]);
+                Clear::edge(&driver.volume, live, edge, &mut carrier)?;
+                driver.dirty.insert(ino);
+                let part = common(edge, bytes);
+                driver.settle_torn(ino, part.clone(), |model| Self::zeroes(model, ino, &part));
+                Ok(())
+            })?;
+        }
+        if let Some(blocks) = clear.blocks() {
+            self.mapped.retain(|(file, block)| *file != ino || !blocks.contains(block));
+            let left = self.with(ino, |driver, live| {
+                let mut carrier = Carrier::new(&driver.machine, &[]);
+                Ok(clear.whole(&driver.volume, live, how, &mut carrier, time(now))?)
+            })?;
+            if how == How::Keep {
+                self.with(ino, |driver, live| driver.allocated(live, bytes))?;
+            }
+            let full = how == How::Keep && self.volume.space().free <= ROOM;
+            assert!(left.is_empty() || full, "{left:?} left, and there is space");
+            let few = left.is_empty() && blocks.end - blocks.start <= FEW;
+            self.cleared(ino, &common(&(blocks.start * BLOCK..blocks.end * BLOCK), bytes), few, now);
+        }
+        let data = self.model.data(ino);
+        let seen = common(bytes, &(0..data.len() as u64));
+        let rest = data.get(seen.start as usize..seen.end as usize).unwrap_or_default();
+        assert!(rest.iter().all(|byte| *byte == 0), "a part of {bytes:?} was left out");
+        Ok(())
+    }
+
+    fn zeroes(model: &mut Model, ino: u64, bytes: &Range<u64>) {
+        let data = model.data_mut(ino);
+        let len = data.len() as u64;
+        data[bytes.start.min(len) as usize..bytes.end.min(len) as usize].fill(0);
+    }
+
+    /// Bytes of a file were made to read as zeroes; `at_once`: by one record.
+    fn cleared(&mut self, ino: u64, bytes: &Range<u64>, at_once: bool, now: i64) {
         let change = |model: &mut Model| {
-            let data = model.data_mut(ino);
-            let len = data.len() as u64;
-            data[bytes.start.min(len) as usize..bytes.end.min(len) as usize].fill(0);
+            Self::zeroes(model, ino, bytes);
             Self::touched(model, ino, now);
         };
-        if blocks.end - blocks.start <= FEW {
+        if at_once {
             self.settle(|model| {
                 change(model);
                 model.tighten(ino, bytes.clone());
             });
         } else {
-            let end = bytes.end.min(self.model.data(ino).len() as u64).max(bytes.start);
-            self.settle_parts(ino, bytes.start..end, change);
-            self.model.tighten(ino, bytes);
+            self.settle_parts(ino, bytes.clone(), change);
         }
     }
+}
 
-    /// Whole blocks below the end read as zeroes, and stay the file's; holes get blocks first.
-    pub(super) fn zero(&mut self, ino: u64, from: u64, to: u64, now: i64) -> Result {
-        self.preallocate(ino, from, to.saturating_sub(from).max(1) as u32, now)?;
-        let to = to.min(self.model.data(ino).len() as u64 / BLOCK).max(from);
-        self.mapped.retain(|(file, block)| *file != ino || !(from..to).contains(block));
-        self.with(ino, |driver, live| {
-            let left = ops::unwrite(&driver.volume, live, from..to, time(now))?.reply();
-            let mut at = from;
-            while at < to {
-                let Extent::Data { len, .. } = extent::find(&driver.volume, live, at)? else {
-                    panic!("a hole at {at}")
-                };
-                at += u64::from(len);
-            }
-            assert!(left.start == from && left.end <= to, "what is left of a range");
-            assert!(left.is_empty() || driver.volume.space().free <= ROOM, "{left:?} left, and there is space");
-            if left.is_empty() {
-                driver.zeroed(ino, from..to, now);
-                return Ok(());
-            }
-            if left.end < to {
-                driver.zeroed(ino, left.end..to, now);
-            } else {
-                driver.settle(|model| Self::touched(model, ino, now));
-            }
-            driver.zero_written(live, left.clone())?;
-            driver.settle_torn(ino, left.start * BLOCK..left.end * BLOCK, |model| {
-                model.data_mut(ino)[(left.start * BLOCK) as usize..(left.end * BLOCK) as usize].fill(0);
-            });
-            Ok(())
-        })
-    }
-
-    /// Zeroes written blocks in place.
-    fn zero_written(&self, live: &Live, blocks: std::ops::Range<u64>) -> Result {
-        let mut at = blocks.start;
-        while at < blocks.end {
-            at += match extent::find(&self.volume, live, at)? {
-                Extent::Data { block, len, unwritten, .. } => {
-                    let len = u64::from(len).min(blocks.end - at);
-                    if !unwritten {
-                        self.machine.zero_nt(block * BLOCK, len * BLOCK)?;
-                        self.machine.fence();
-                    }
-                    len
-                }
-                Extent::Hole { len } => len,
-            };
-        }
-        Ok(())
-    }
+/// What two ranges have in common.
+fn common(one: &Range<u64>, two: &Range<u64>) -> Range<u64> {
+    let start = one.start.max(two.start);
+    start..one.end.min(two.end).max(start)
 }

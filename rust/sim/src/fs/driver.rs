@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use pfnfs_core::media::{Error, Geometry, Result};
-use pfnfs_core::meta::inode::{self, Live, Orphan, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
+use pfnfs_core::media::{Error, Geometry, Result, BLOCK};
+use pfnfs_core::meta::file::How;
+use pfnfs_core::meta::inode::{self, Live, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
 use pfnfs_core::meta::ops::{self, New, What};
 use pfnfs_core::meta::{dir, Machine, Open, Volume};
 
@@ -32,6 +33,10 @@ pub struct Driver<M: Machine + Clone> {
     pub(super) mapped: BTreeSet<(u64, u64)>,
     /// Files whose times the media do not have yet.
     pub(super) dirty: BTreeSet<u64>,
+    /// Steps of writes so far.
+    pub steps: u64,
+    /// Most blocks that one fault has filled.
+    pub converted: u64,
     /// The last generations of inode numbers.
     generations: Rc<RefCell<BTreeMap<u64, u32>>>,
     /// Who looks on.
@@ -70,17 +75,8 @@ impl<M: Machine + Clone> Driver<M> {
     /// What was left to do for the volume's orphans, before anybody sees them.
     pub fn finish_orphans(&self) -> Result {
         let volume = &self.volume;
-        let mut from = 0;
-        while let Some(ino) = volume.orphans(from)? {
-            let mut live = inode::load(volume, ino, None)?;
-            match live.orphan() {
-                Orphan::Unlinked => ops::evict(volume, live)?,
-                Orphan::Truncating => drop(ops::finish_truncate(volume, &mut live)?),
-                Orphan::None => return Err(Error::Corrupt { at: live.at(), why: "orphan bit without a mark" }),
-            }
-            from = ino + 1;
-        }
-        Ok(())
+        let mut truncate = |mut live| ops::finish_truncate(volume, &mut live).map(drop);
+        ops::finish_orphans(volume, &mut truncate, &mut |_, error| Err(error))
     }
 
     /// A driver of a volume that is open.
@@ -92,7 +88,22 @@ impl<M: Machine + Clone> Driver<M> {
         let model = Model { nodes: BTreeMap::from([(ROOT, node)]), loose: BTreeMap::new() };
         let lives = BTreeMap::from([(ROOT, root)]);
         let (mapped, dirty, generations) = Default::default();
-        Ok(Driver { machine, volume, root: ROOT, model, lives, clock: 100, mapped, dirty, generations, observer: None })
+        let (steps, converted, clock, observer) = (0, 0, 100, None);
+        let root = ROOT;
+        Ok(Driver {
+            machine,
+            volume,
+            root,
+            model,
+            lives,
+            clock,
+            mapped,
+            dirty,
+            steps,
+            converted,
+            generations,
+            observer,
+        })
     }
 
     /// Takes over a model that the volume is known to have, and loads its inodes.
@@ -109,7 +120,9 @@ impl<M: Machine + Clone> Driver<M> {
         let lives = lives.map(|(ino, live)| (*ino, live.clone())).collect();
         let (machine, volume) = (self.machine.clone(), self.volume.clone());
         let (mapped, dirty, generations) = Default::default();
-        Driver { machine, volume, root: dir, model, lives, clock, mapped, dirty, generations, observer: None }
+        let (steps, converted, observer) = (0, 0, None);
+        let root = dir;
+        Driver { machine, volume, root, model, lives, clock, mapped, dirty, steps, converted, generations, observer }
     }
 
     /// The generations that inode numbers had last.
@@ -223,13 +236,15 @@ impl<M: Machine + Clone> Driver<M> {
             Op::Close(ino) => self.close(*ino),
             Op::Rename(from, from_name, to, to_name) => self.rename(*from, from_name, *to, to_name, now),
             Op::Write(ino, pos, bytes) => self.write(*ino, *pos, bytes, now),
-            Op::Truncate(ino, size) => self.truncate(*ino, *size, now),
-            Op::Extend(ino, size) => self.extend(*ino, *size, now),
-            Op::Preallocate(ino, block, count) => self.preallocate(*ino, *block, *count, now),
-            Op::Punch(ino, from, to) => self.punch(*ino, *from, *to, now),
-            Op::MapStore(ino, pos, bytes) => self.map_store(*ino, *pos, bytes, now),
+            Op::Truncate(ino, size) | Op::Extend(ino, size) => self.resize(*ino, *size, now),
+            Op::Preallocate(ino, block, count) => {
+                let bytes = block * BLOCK..(block + u64::from(*count)) * BLOCK;
+                self.allocate(*ino, &bytes, now)
+            }
+            Op::Punch(ino, bytes) => self.clear(*ino, bytes, How::Punch, now),
+            Op::Zero(ino, bytes) => self.clear(*ino, bytes, How::Keep, now),
+            Op::MapStore(ino, pos, bytes, huge) => self.map_store(*ino, *pos, bytes, *huge, now),
             Op::Fsync(ino) => self.fsync(*ino, now),
-            Op::Zero(ino, from, to) => self.zero(*ino, *from, *to, now),
             Op::Chmod(ino, mode) => self.chmod(*ino, *mode, now),
             Op::Chown(ino, uid, gid) => self.chown(*ino, *uid, *gid, now),
             Op::Checkpoint => self.volume.checkpoint(),

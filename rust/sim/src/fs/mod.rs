@@ -2,8 +2,9 @@
 
 //! A file system in plain collections, and a driver that does the same to it and to a volume.
 //!
-//! The driver plays the part of `rust/fs`: it keeps the `Live` inodes, moves the bytes and zeroes past the end of files.
+//! The driver plays the part of `rust/fs`: it keeps the `Live` inodes, and carries bytes.
 
+pub mod carrier;
 pub mod data;
 pub mod driver;
 pub mod model;

@@ -2,6 +2,8 @@
 
 //! Operations as data, and random ones that suit what there is.
 
+use std::ops::Range;
+
 use pfnfs_core::media::BLOCK;
 
 use super::model::Model;
@@ -24,16 +26,16 @@ pub enum Op {
     /// Closes an open file without a name.
     Close(u64),
     Write(u64, u64, Vec<u8>),
-    /// Stores words through a mapping.
-    MapStore(u64, u64, Vec<u8>),
+    /// Stores words through a mapping; whether that allows for huge pages.
+    MapStore(u64, u64, Vec<u8>, bool),
     Fsync(u64),
     Truncate(u64, u64),
     Extend(u64, u64),
     Preallocate(u64, u64, u32),
-    /// From block to block.
-    Punch(u64, u64, u64),
-    /// The same, and the blocks stay.
-    Zero(u64, u64, u64),
+    /// Bytes become a hole, as far as they are whole blocks.
+    Punch(u64, Range<u64>),
+    /// Bytes become zeroes, and the blocks stay.
+    Zero(u64, Range<u64>),
     Chmod(u64, u16),
     /// Owner and group.
     Chown(u64, u32, u32),
@@ -107,7 +109,7 @@ impl Model {
             (17, Some(file)) => Op::Preallocate(file, rng.below(blocks), 1 + rng.below(8) as u32),
             (18, Some(file)) => {
                 let from = rng.below(blocks);
-                Op::Punch(file, from, from + rng.below(6))
+                Op::Punch(file, from * BLOCK..(from + rng.below(6)) * BLOCK)
             }
             (19, Some(file)) => Op::Chmod(file, rng.below(0o10000) as u16),
             (5, _) => Op::Fifo(dir, name(rng)),

@@ -87,6 +87,14 @@ impl<M: Machine + Clone> Driver<M> {
         Ok(data)
     }
 
+    /// How many blocks an extent has from this block of a file on, which is in one.
+    pub(super) fn blocks_at(&self, live: &Live, at: u64) -> Result<u64> {
+        match extent::find(&self.volume, live, at)? {
+            Extent::Data { len, .. } => Ok(len.into()),
+            Extent::Hole { .. } => panic!("a hole at {at}"),
+        }
+    }
+
     /// Walks the volume: everything fits together.
     pub fn check(&self) -> Result<walk::Summary> {
         let mut blocks = vec![0; walk::Scratch::block_words(self.volume.geometry())];

@@ -2,7 +2,7 @@
 
 //! Whether the volume had a reason to refuse an operation. One that is refused without is as wrong as one that fails.
 
-use pfnfs_core::media::{format, Error};
+use pfnfs_core::media::{format, Error, BLOCK};
 use pfnfs_core::meta::extent::{self, Extent};
 use pfnfs_core::meta::Machine;
 
@@ -38,7 +38,7 @@ impl<M: Machine + Clone> Driver<M> {
         let takes = match op {
             Op::Truncate(..) | Op::Unlink(..) | Op::UnlinkOpen(..) => false,
             // What is there is zeroed in its place.
-            Op::Zero(ino, from, to) => self.has_hole(*ino, *from, *to),
+            Op::Zero(ino, bytes) => self.has_hole(*ino, bytes.start / BLOCK, bytes.end.div_ceil(BLOCK)),
             _ => true,
         };
         takes && (space.free <= ROOM || grows)
@@ -96,7 +96,7 @@ impl<M: Machine + Clone> Driver<M> {
                     _ => false,
                 }
             }
-            (Op::MapStore(ino, pos, _), Error::Invalid(_)) => {
+            (Op::MapStore(ino, pos, ..), Error::Invalid(_)) => {
                 *pos >= (model.data(*ino).len() as u64).next_multiple_of(4096)
             }
             _ => false,

@@ -252,6 +252,17 @@ fn small(files: &Maker<'_>, _: &mut Random) -> Result {
     files.write(file, 0, 5000)
 }
 
+/// Writes a block at a time: a record for each.
+fn by_blocks(files: &Maker<'_>, file: u64, pos: u64, len: usize) -> Result {
+    let (mut pos, mut left) = (pos, len);
+    while left > 0 {
+        let n = left.min((BLOCK - pos % BLOCK) as usize);
+        files.write(file, pos, n)?;
+        (pos, left) = (pos + n as u64, left - n);
+    }
+    Ok(())
+}
+
 /// Directories with a leaf and with many, files with inline extents and with trees, links of all kinds.
 fn mixed(files: &Maker<'_>, random: &mut Random) -> Result {
     let dir = files.create(ROOT, b"dir", S_IFDIR | 0o755, What::Dir)?;
@@ -265,7 +276,7 @@ fn mixed(files: &Maker<'_>, random: &mut Random) -> Result {
     for index in 0..24u64 {
         let dir = [ROOT, dir, below][random.below(3)];
         let file = files.create(dir, format!("file {index}").as_bytes(), S_IFREG | 0o644, What::File)?;
-        files.write(file, index % 3 * BLOCK, 1 + random.below(9000) as u64)?;
+        by_blocks(files, file, index % 3 * BLOCK, 1 + random.below(9000))?;
         files.link(wide, format!("link {index} {}", "x".repeat(random.below(200))).as_bytes(), file)?;
         files.link(wide, format!("again {index} {}", "y".repeat(random.below(240))).as_bytes(), file)?;
     }
@@ -298,7 +309,7 @@ fn tall(files: &Maker<'_>, _: &mut Random) -> Result {
     for block in 0..200 {
         files.preallocate(file, 2 * block, 1)?;
     }
-    files.write(file, 0, BLOCK)
+    files.write(file, 0, BLOCK as usize)
 }
 
 /// Fills both lanes of the log with records of many kinds.
@@ -310,7 +321,7 @@ fn busy(files: &Maker<'_>, random: &mut Random) -> Result {
         match index % 7 {
             0 | 1 => {
                 let file = files.create(ROOT, &name, S_IFREG | 0o644, What::File)?;
-                files.write(file, 0, 1 + random.below(6000) as u64)?;
+                by_blocks(files, file, 0, 1 + random.below(6000))?;
             }
             2 => drop(files.create(ROOT, &name, S_IFDIR | 0o755, What::Dir)?),
             3 => files.rename(ROOT, format!("new {}", index - 2).as_bytes(), ROOT, &name)?,

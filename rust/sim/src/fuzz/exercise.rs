@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use pfnfs_core::media::{Error, Geometry, Result};
+use pfnfs_core::meta::file::How;
 use pfnfs_core::meta::inode::{S_IFDIR, S_IFLNK, S_IFREG};
 use pfnfs_core::meta::ops::What;
 use pfnfs_core::meta::Open;
@@ -206,12 +207,15 @@ impl Run<'_> {
         for _ in 0..3 {
             let at = self.random.below(64) as u64;
             let large = self.random.word() >> (self.random.below(64));
-            match self.random.below(6) {
+            match self.random.below(9) {
                 0 => drop(self.step("write", || files.write(ino, at * 700, 5000))),
                 1 => drop(self.step("write", || files.write(ino, large, 10))),
                 2 => drop(self.step("fallocate", || files.preallocate(ino, at, 4))),
-                3 => drop(self.step("punch", || files.punch(ino, at, at + 6))),
-                4 => drop(self.step("truncate", || files.truncate(ino, at * 900))),
+                3 => drop(self.step("punch", || files.clear(ino, at * 700..at * 700 + 25_000, How::Punch))),
+                4 => drop(self.step("zero", || files.clear(ino, at * 700..at * 700 + 25_000, How::Keep))),
+                5 => drop(self.step("write fault", || files.fault(ino, at / 4, true, at % 2 == 0))),
+                6 => drop(self.step("read fault", || files.fault(ino, at / 4, false, at % 2 == 0))),
+                7 => drop(self.step("truncate", || files.truncate(ino, at * 900))),
                 _ => drop(self.step("truncate", || files.truncate(ino, large))),
             }
         }

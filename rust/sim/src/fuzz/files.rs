@@ -6,11 +6,14 @@
 use std::cell::Cell;
 
 use pfnfs_core::media::format::Time;
-use pfnfs_core::media::{Error, Geometry, Pmem, Result, BLOCK};
+use pfnfs_core::media::{Error, Geometry, Pmem, Result, BLOCK, HUGE};
 use pfnfs_core::meta::extent::{self, Extent, FILE_BLOCKS};
-use pfnfs_core::meta::inode::{self, Live, Orphan};
+use pfnfs_core::meta::file::{self, Allocate, Clear, Fault, How, Seen, Write};
+use pfnfs_core::meta::inode::{self, Live};
 use pfnfs_core::meta::ops::{self, New, Rename, SetAttr, What};
 use pfnfs_core::meta::{dir, Machine, Open, Volume};
+
+use crate::fs::carrier::Carrier;
 
 /// An entry of a directory: name and inode number.
 pub type Name = (Vec<u8>, u64);
@@ -45,20 +48,13 @@ impl<M: Machine + Clone> Files<M> {
 
     /// Finishes what interrupted operations left, as a mount does; an error of one does not stop the others.
     pub fn finish_orphans(&self) -> Result {
-        let (mut from, mut result) = (0, Ok(()));
-        while let Some(ino) = self.volume.orphans(from)? {
-            result = result.and(self.finish(ino));
-            from = ino + 1;
-        }
+        let mut result = Ok(());
+        let mut truncate = |mut live| ops::finish_truncate(&self.volume, &mut live).map(drop);
+        ops::finish_orphans(&self.volume, &mut truncate, &mut |_, error| {
+            result = result.and(Err(error));
+            Ok(())
+        })?;
         result
-    }
-
-    fn finish(&self, ino: u64) -> Result {
-        let mut live = inode::load(&self.volume, ino, None)?;
-        match live.orphan() {
-            Orphan::Truncating => ops::finish_truncate(&self.volume, &mut live).map(drop),
-            _ => ops::evict(&self.volume, live),
-        }
     }
 
     /// Makes a file of any kind; returns its number.
@@ -181,58 +177,42 @@ impl<M: Machine + Clone> Files<M> {
         Ok(())
     }
 
-    /// Zeroes from the end of the file to the end of its block or to `size`, as who extends a file must.
-    fn zero_tail(&self, live: &Live, size: u64) -> Result {
-        let (old, end) = (live.size(), live.size().next_multiple_of(BLOCK).min(size));
-        if end > old {
-            if let Extent::Data { block, unwritten: false, .. } = extent::find(&self.volume, live, old / BLOCK)? {
-                self.machine.zero_nt(block * BLOCK + old % BLOCK, end - old)?;
-                self.machine.fence();
-            }
-        }
-        Ok(())
+    /// A carrier of these bytes.
+    fn carrier<'a>(&'a self, bytes: &'a [u8]) -> Carrier<'a, M> {
+        Carrier::new(&self.machine, bytes)
     }
 
-    /// Writes `len` bytes, block by block.
-    pub fn write(&self, ino: u64, pos: u64, len: u64) -> Result {
+    /// Writes `len` bytes.
+    pub fn write(&self, ino: u64, pos: u64, len: usize) -> Result {
         let mut live = self.load(ino)?;
-        let (mut pos, end) = (pos, pos.saturating_add(len));
-        while pos < end {
-            let to = end.min((pos / BLOCK + 1) * BLOCK);
-            if pos > live.size() {
-                self.zero_tail(&live, pos)?;
-            }
-            self.write_block(&mut live, pos, to)?;
-            pos = to;
+        if pos > live.size() {
+            file::prepare_end(&self.volume, &live, pos, &mut self.carrier(&[]))?;
+        }
+        let (mut write, mut left) = (Write::new(pos), len);
+        let bytes = vec![0xda; len];
+        while left > 0 {
+            let mut carrier = self.carrier(&bytes[..left]);
+            let step = write.next(&self.volume, &live, left as u64)?;
+            let carried = write.carry(&self.volume, step, &mut carrier)?;
+            left -= write.record(&self.volume, &mut live, carried, &mut carrier, self.now())?.bytes as usize;
         }
         Ok(())
     }
 
-    /// Writes bytes of one block.
-    fn write_block(&self, live: &mut Live, pos: u64, to: u64) -> Result {
-        let bytes = [0xda; BLOCK as usize];
-        let bytes = &bytes[..(to - pos) as usize];
-        let (volume, machine, file_block, offset) = (&self.volume, self.machine.clone(), pos / BLOCK, pos % BLOCK);
-        let whole = |block: u64| {
-            machine.zero_nt(block * BLOCK, BLOCK)?;
-            machine.store_nt(block * BLOCK + offset, bytes)
-        };
-        match extent::find(volume, live, file_block)? {
-            Extent::Hole { .. } => {
-                let blocks = volume.reserve(0, 1, false)?.write_with(|first, _| whole(first))?;
-                ops::attach(volume, live, file_block, blocks, Some(to), self.now())?.reply();
-            }
-            Extent::Data { block, unwritten: true, .. } => {
-                whole(block)?;
-                self.machine.fence();
-                ops::written(volume, live, file_block, 1, Some(to), self.now())?.reply();
-            }
-            Extent::Data { block, .. } => {
-                self.machine.store_nt(block * BLOCK + offset, bytes)?;
-                self.machine.fence();
-                if to > live.size() {
-                    ops::extend(volume, live, to, self.now())?.reply();
-                }
+    /// A fault at a block, and what a mapping gets to see.
+    pub fn fault(&self, ino: u64, at: u64, write: bool, huge: bool) -> Result {
+        let mut live = self.load(ino)?;
+        let start = at - at % u64::from(HUGE);
+        let window = start..(start + u64::from(HUGE)).min(live.size().div_ceil(BLOCK));
+        if !live.is_file() || !window.contains(&at) {
+            return Err(Error::Invalid("a fault past the end"));
+        }
+        let mut fault = Fault::new(window, at, write, huge);
+        while let Some(seen) = fault.next(&self.volume, &mut live, &mut self.carrier(&[]), self.now())? {
+            if let Seen::Blocks(shown) = seen {
+                let mut buffer = [0; 64];
+                let (at, len) = shown.copy.unwrap_or((shown.block * BLOCK, 64));
+                self.volume.media().read_bytes(at, &mut buffer[..len.min(64) as usize])?;
             }
         }
         Ok(())
@@ -240,35 +220,28 @@ impl<M: Machine + Clone> Files<M> {
 
     /// Sets the size.
     pub fn truncate(&self, ino: u64, size: u64) -> Result {
-        let mut live = self.load(ino)?;
-        if size <= live.size() {
-            return ops::truncate(&self.volume, &mut live, size, self.now()).map(drop);
-        }
-        self.zero_tail(&live, size)?;
-        ops::extend(&self.volume, &mut live, size, self.now()).map(drop)
+        Ok(file::resize(&self.volume, &mut self.load(ino)?, size, &mut self.carrier(&[]), self.now())?)
     }
 
     /// Gives a file blocks where it has none.
     pub fn preallocate(&self, ino: u64, block: u64, count: u64) -> Result {
         let mut live = self.load(ino)?;
-        let (mut at, end) = (block, block.saturating_add(count));
-        while at < end {
-            at += match extent::find(&self.volume, &live, at)? {
-                Extent::Data { len, .. } => u64::from(len.max(1)),
-                Extent::Hole { len } => {
-                    let blocks = self.volume.reserve(0, len.min(end - at) as u32, false)?;
-                    let count = u64::from(blocks.count());
-                    ops::preallocate(&self.volume, &mut live, at, blocks, None, self.now())?.reply();
-                    count
-                }
-            };
-        }
+        let mut allocate = Allocate::new(&(block * BLOCK..(block + count) * BLOCK));
+        while allocate.next(&self.volume, &mut live, self.now())? {}
         Ok(())
     }
 
-    /// Makes a hole.
-    pub fn punch(&self, ino: u64, from: u64, to: u64) -> Result {
-        ops::punch(&self.volume, &mut self.load(ino)?, from..to, self.now()).map(drop)
+    /// Makes bytes read as zeroes.
+    pub fn clear(&self, ino: u64, bytes: std::ops::Range<u64>, how: How) -> Result {
+        let mut live = self.load(ino)?;
+        let clear = Clear::new(bytes, live.size());
+        for edge in clear.edges() {
+            Clear::edge(&self.volume, &live, edge, &mut self.carrier(&[]))?;
+        }
+        if clear.blocks().is_some() {
+            clear.whole(&self.volume, &mut live, how, &mut self.carrier(&[]), self.now())?;
+        }
+        Ok(())
     }
 
     /// Kind and number of links; for the choice of what to do.
