@@ -3,8 +3,8 @@
 test that has to fail. White space in what is replaced does not matter, but it must be found exactly once, in the body of one
 function.
 
-`core/` is the code under test. Where the rule is one that the caller of the core obeys (the file system's shell), the edit
-is made to the caller in the simulation; where it is one of the machine, to the simulated machine."""
+`core/` is the code under test, and what the module is made of. Where the rule is one of the machine, the edit is made to the
+simulated machine. What moves the bytes of files on the host (`sim/src/fs/carrier.rs`) has no rules to break."""
 
 LOG = "core/meta/log.rs"
 RECORD = "core/meta/log/record.rs"
@@ -22,14 +22,18 @@ TABLE = "core/meta/table.rs"
 INODE = "core/meta/inode.rs"
 OPS = "core/meta/ops.rs"
 OPS_DATA = "core/meta/ops/data.rs"
+ORPHANS_FINISHED = "core/meta/ops/orphans.rs"
+FILE = "core/meta/file.rs"
+WRITE = "core/meta/file/write.rs"
+RANGE = "core/meta/file/range.rs"
+SIZE = "core/meta/file/size.rs"
+FAULT = "core/meta/file/fault.rs"
 DIR = "core/meta/dir.rs"
 EXTENT = "core/meta/extent.rs"
 INSERT = "core/meta/tree/insert.rs"
 REMOVE = "core/meta/tree/remove.rs"
 CHECK = "core/media/check.rs"
 WORLD = "sim/src/world.rs"
-DRIVER = "sim/src/fs/driver.rs"
-DATA = "sim/src/fs/data.rs"
 
 THREE = ("rows", "three_cpus_on_two_lanes")
 TWO_FREE = ("rows", "two_free_blocks")
@@ -55,6 +59,15 @@ TRUNCATIONS = ("steps", "interrupted_truncations_are_finished")
 LOST = ("poison", "metadata_that_is_lost_ends_all_changes")
 HOSTILE = ("fuzz", "corpus_and_first_images")
 TOUCHED = ("times", "a_record_takes_along_what_was_touched")
+STEPPED = ("data", "a_step_of_a_write_is_bounded")
+FASTER = ("data", "a_fault_may_be_faster_than_a_write")
+ALIGNED = ("data", "two_mebibytes_of_a_file_are_two_mebibytes_of_the_media")
+BEHIND = ("data", "what_continues_a_file_lies_behind_it")
+HUGE_HOLE = ("data", "a_fault_in_a_hole_takes_a_huge_page_where_it_can")
+CONVERTED = ("data", "a_fault_converts_no_more_than_it_is_to")
+SHOWN = ("data", "the_end_of_a_file_is_zeroed_or_shown_as_a_copy")
+BEYOND = ("data", "what_lies_beyond_the_end_is_zeroed_before_it_moves")
+CLEARED = ("data", "a_range_is_cleared_as_far_as_it_goes")
 TIMES_SET = ("times", "times_that_are_set_win_over_those_touched")
 
 
@@ -307,36 +320,49 @@ mutant("extent freed as a whole", "however many groups it reaches into", GROUPS,
        (FREE, "from.max(whole.end().min(to).saturating_sub(GROUP_BLOCKS.into()))", "{ let _ = GROUP_BLOCKS; from }"))
 
 mutant("interrupted truncation finished lazily", "a mount leaves it to the file's next truncation", TRUNCATIONS,
-       (DRIVER, "Orphan::Truncating => drop(ops::finish_truncate(volume, &mut live)?),", "Orphan::Truncating => { let _ = &mut live; }"),
+       (ORPHANS_FINISHED, "Orphan::Truncating => truncate(live),", "Orphan::Truncating => { let _ = truncate; Ok(()) }"),
        (OPS, "let _durable = finish_truncate(volume, file)?;", "let _ = (volume, finish_truncate::<M>);"))
 
 mutant("extend trusts zeroes past the end", "nobody zeroes the tail", TAILS,
-       (DATA, "if end > old {", "if end > old && end == 0 {"))
+       within(SIZE, "prepare_end", "zero_written(volume, live, live.size()..to, carrier)",
+              "if to < live.size() { zero_written(volume, live, live.size()..to, carrier) } else { Ok(()) }"))
 
 mutant("tail zeroed through the log", "the tail is zeroed by a record", TAILS,
-       (DATA, "self.machine.zero_nt(block * BLOCK + old % BLOCK, end - old)?; self.machine.fence();",
-        "let mut stage = pfnfs_core::meta::log::Stage::new();\n"
-        "let mut record = self.volume.begin(&mut stage);\n"
-        "record.zero(block * BLOCK + old % BLOCK, end - old)?;\n"
-        "drop(record.commit(())?);"))
+       within(SIZE, "zero_written", "let zeroed = carrier.zero(start, len.saturating_mul(BLOCK).saturating_sub(used));",
+              "let mut stage = crate::meta::log::Stage::new();\n"
+              "let mut record = volume.begin(&mut stage);\n"
+              "record.zero(start, len.saturating_mul(BLOCK).saturating_sub(used))?;\n"
+              "drop(record.commit(())?);\n"
+              "let zeroed = Ok(());"))
 
 mutant("tail zeroed before the record", "a truncation zeroes what it will cut off, then stores its record", TAILS,
-       (DATA, "let result = ops::truncate(&driver.volume, live, size, time(now)).map(drop);",
-        "if let Extent::Data { block, unwritten: false, .. } = extent::find(&driver.volume, live, size / BLOCK)? {\n"
-        "    let end = live.size().min(size.next_multiple_of(BLOCK));\n"
-        "    driver.machine.zero_nt(block * BLOCK + size % BLOCK, end.saturating_sub(size))?;\n"
-        "    driver.machine.fence();\n"
-        "}\n"
-        "let result = ops::truncate(&driver.volume, live, size, time(now)).map(drop);"))
+       within(SIZE, "resize", "let done = ops::truncate(volume, live, size, now).map(drop);",
+              "if let Extent::Data { block, unwritten: false, .. } = extent::find(volume, live, size / BLOCK)? {\n"
+              "    let end = old.min(size.next_multiple_of(BLOCK));\n"
+              "    let _ = carrier.zero(block * BLOCK + size % BLOCK, end.saturating_sub(size));\n"
+              "    carrier.fence();\n"
+              "}\n"
+              "let done = ops::truncate(volume, live, size, now).map(drop);"))
 
 mutant("tail zeroed after the record", "the file is made larger, then its old tail zeroed", TAILS,
-       (DATA, "driver.zero_tail(live, size)?; ops::extend(&driver.volume, live, size, time(now)).map(drop)?;",
-        "let old = live.clone();\n"
-        "ops::extend(&driver.volume, live, size, time(now)).map(drop)?; driver.zero_tail(&old, size)?;"))
+       within(SIZE, "resize", "prepare_end(volume, live, size, carrier)?; ops::extend(volume, live, size, now)?.reply();",
+              "let before = live.clone();\n"
+              "ops::extend(volume, live, size, now)?.reply(); prepare_end(volume, &before, size, carrier)?;"))
+
+mutant("tail zeroed from the start of its block", "what the file has of it goes as well", TAILS,
+       within(SIZE, "zero_written", "let used = bytes.start.saturating_sub(at.saturating_mul(BLOCK));", "let used = 0;"))
+
+mutant("tail zeroed in its own block only", "what a power cut kept of a longer append is seen when the end moves over it", BEYOND,
+       within(SIZE, "prepare_end", "live.size()..to", "live.size()..to.min(live.size().next_multiple_of(BLOCK))"))
+
+mutant("tail zeroed without a fence", "the end moves first", crash("truncate /f - 9000"),
+       within(SIZE, "zero_written", "carrier.fence();", ""))
 
 mutant("appended data not fenced", "an append in place stores its data and its record without a fence between", TAILS,
-       (DATA, "self.machine.store_nt(start + offset, &bytes[..n as usize])?; self.machine.fence();",
-        "self.machine.store_nt(start + offset, &bytes[..n as usize])?;"))
+       within(WRITE, "put", "source.fence();", ""))
+
+mutant("block of the new end not written back", "a truncation forgets what mappings stored into what stays", crash("truncate /f - 4600"),
+       within(SIZE, "resize", "write_back(volume, live, stays.clone(), carrier);", ""))
 
 # --- operations: what an operation patches, what it gives back, and what its caller stores ---
 
@@ -491,30 +517,153 @@ mutant("merged leaf not freed", "one of the two leaves that were merged is lost"
        (REMOVE, "self.discard(change, b.block)?;", ""))
 
 mutant("head of a fresh block not zeroed", "what was in it before is visible", crash("write"),
-       (DATA, "machine.zero_nt(start, offset)?; machine.store_nt(start + offset, &bytes[..n as usize])?; let used",
-        "machine.store_nt(start + offset, &bytes[..n as usize])?; let used"))
+       within(WRITE, "zero_around", "if head > 0 {", "if head > 0 && n == 0 {"))
+
+mutant("end of a block not zeroed", "a write in the middle of a hole shows what was in its block before", crash("write /g - 100 200"),
+       within(WRITE, "zero_around", "if tail > 0 &&", "if tail > BLOCK &&"))
+
+mutant("unwritten block not zeroed around a write", "what was in it before is visible", crash("write /"),
+       within(WRITE, "put", "if unwritten {", "if unwritten && n == 0 {"))
 
 mutant("mapped block not zeroed", "a write fault gives the file a fresh block as it is", crash("store"),
        (OPS_DATA, "let zeroed = blocks.zero(0, u64::from(filled.len).saturating_mul(BLOCK));", "let zeroed = Ok(());"))
 
 mutant("converted block not zeroed", "a write fault in a block that is not written", crash("store"),
-       (DATA, "self.machine.zero_nt(block * BLOCK, BLOCK)?; self.machine.fence(); self.written(live", "self.written(live"))
+       within(FAULT, "convert", "let zeroed = carrier.zero(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK));", "let zeroed = Ok(());"))
+
+mutant("first of the converted blocks zeroed", "a write fault that converts many", crash("store /g - 40000"),
+       within(FAULT, "convert", "let zeroed = carrier.zero(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK));",
+              "let zeroed = carrier.zero(block.saturating_mul(BLOCK), BLOCK);"))
+
+mutant("converted blocks not fenced", "the record may come first", crash("store /g"),
+       within(FAULT, "convert", "carrier.fence();", ""))
+
+mutant("converted after the first alone", "the others are shown, and a power cut takes what is stored there", crash("store /g - 40000"),
+       within(FAULT, "convert", "ops::written(volume, live, at, len, None, now)", "ops::written(volume, live, self.at, 1, None, now)"))
 
 mutant("block that is mapped not zeroed past the end", "a mapping shows what lies there, and extends make it the file's", crash("store"),
-       (DATA, "self.machine.zero_nt(block * BLOCK + live.size() % BLOCK, BLOCK - live.size() % BLOCK)?;", ""))
+       within(SIZE, "zero_past_end", "let zeroed = carrier.zero(block.saturating_mul(BLOCK).saturating_add(used), BLOCK.wrapping_sub(used));",
+              "let zeroed = Ok(());"))
 
 mutant("fsync without write-back", "what was stored through a mapping stays in the caches", crash("fsync"),
-       (DATA, "driver.machine.flush(block * BLOCK, len * BLOCK);", "let _ = block;"))
+       within(SIZE, "write_back", "carrier.flush(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK));", "let _ = (block, len);"))
 
 mutant("fsync without a fence", "the write-backs may be late", crash("fsync"),
-       (DATA, "driver.machine.fence(); driver.settle(|model| model.tighten", "driver.settle(|model| model.tighten"))
+       within(SIZE, "write_back", "if flushed {", "if flushed && live.size() == 0 {"))
 
 mutant("first line of a write-back left out", "an unaligned edge is not written back", crash("fsync"),
-       (DATA, "driver.machine.flush(block * BLOCK, len * BLOCK);", "driver.machine.flush(block * BLOCK + 64, len * BLOCK - 64);"))
+       within(SIZE, "write_back", "carrier.flush(block.saturating_mul(BLOCK), len.saturating_mul(BLOCK));",
+              "carrier.flush(block * BLOCK + 64, len * BLOCK - 64);"))
 
 mutant("overwrite without a fence", "an overwrite returns before it is durable", crash("write /f - 0"),
-       (DATA, "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.machine.fence(); self.settle_torn",
-        "self.machine.store_nt(block * BLOCK + pos % BLOCK, bytes)?; self.settle_torn"))
+       within(WRITE, "carry", "source.fence();", ""))
+
+# --- the data of files: which case, how far, where ---
+
+mutant("overwritten beyond the end", "what is stored there is not the file's", crash("write /f - 5000"),
+       within(WRITE, "next", "if self.pos < self.size =>", "=>"))
+
+mutant("overwritten past the end", "a write that begins before it goes on in place", crash("write /f - 4990"),
+       within(WRITE, "next", "len.min(self.size.wrapping_sub(self.pos)).min(left)", "len.min(left)"))
+
+mutant("buffer stored past its extent", "into whatever lies behind it", STEPPED,
+       within(WRITE, "unseen", "let n = n.min(u64::from(len).wrapping_mul(BLOCK).wrapping_sub(offset));", ""))
+
+mutant("buffer without bound", "as large as the user says", STEPPED,
+       within(WRITE, "next", "left.min(BOUNCE.wrapping_sub(offset))", "left"))
+
+mutant("buffer that begins within a block", "goes on so: each step would touch a block twice", STEPPED,
+       within(WRITE, "next", "BOUNCE.wrapping_sub(offset)", "BOUNCE"))
+
+mutant("fresh blocks without bound", "as many as there are", STEPPED,
+       within(WRITE, "next", "min(len).min(FRESH_MAX)", "min(len)"))
+
+mutant("hole not looked at again", "a fault was faster, and the write fails", FASTER,
+       within(WRITE, "attach", "if len >= count) {", "if len < count && count == 0) && false {"))
+
+mutant("times of a late overwrite forgotten", "a fault was faster, and no record has set them", FASTER,
+       within(WRITE, "unseen", "self.overwrote = true;", ""))
+
+mutant("append without size", "the bytes are there, and not in the file", crash("write /n0"),
+       within(WRITE, "grown", "(end > live.size()).then_some(end)", "(end > live.size() && end == 0).then_some(end)"))
+
+mutant("2 MiB not aligned", "no huge page fits", ALIGNED,
+       within(FILE, "place", "into == 0 && (want >= RUN || at > 0)", "into == 0 && want > u64::MAX.wrapping_sub(at)"))
+
+mutant("2 MiB entered from before", "what could begin an aligned run continues one that is not", ALIGNED,
+       within(FILE, "place", "if into == 0 { want } else { want.min(RUN.wrapping_sub(into)) }", "want"))
+
+mutant("small files aligned", "each takes a run of 2 MiB", ALIGNED,
+       within(FILE, "place", "want >= RUN || at > 0", "want > 0 || at > 0"))
+
+mutant("anywhere", "what continues a file lies where there is space first", BEHIND,
+       within(FILE, "near", "block.saturating_add(1)", "block.wrapping_sub(block)"))
+
+mutant("fault takes single blocks only", "no huge page for who stores into a hole", HUGE_HOLE,
+       within(FAULT, "reserve", "if huge && window.end", "if huge && self.at == 0 && window.end"))
+
+mutant("huge page where there is none", "a shorter run is given to the start of the window, and not to who asked", HUGE_HOLE,
+       within(FAULT, "reserve", "if blocks.count() == HUGE {", "if blocks.count() > 0 {"))
+
+mutant("huge page over blocks that are there", "the hole is smaller than the window", HUGE_HOLE,
+       within(FAULT, "reserve", "hole.start <= window.start && hole.end >= window.end", "hole.end >= window.end"))
+
+mutant("conversion without bound", "a fault zeroes all of an extent", CONVERTED,
+       within(FAULT, "part", "at.saturating_add(ZERO_MAX)", "u64::MAX"))
+
+mutant("conversion beyond the window", "of a fault that cannot be huge", CONVERTED,
+       within(FAULT, "part", "if self.huge {", "if self.huge || at < self.window.end {"))
+
+mutant("conversion beyond the end", "of blocks that nobody can see", CONVERTED,
+       within(FAULT, "part", "end.min(live.size().div_ceil(BLOCK))", "end"))
+
+mutant("failed memory converted", "one failed block of an extent is everybody's loss",
+       ("poison", "a_failed_block_of_an_extent_is_the_loss_of_nobody_else"),
+       within(FAULT, "part", "if is_lost(volume, block, len) {", "if len == 0 {"))
+
+mutant("blocks beyond the end shown", "by a mapping", BEYOND,
+       within(FAULT, "show", "live.size().div_ceil(BLOCK).saturating_sub(at).min(len)", "len"))
+
+mutant("last block shown as it is", "to who may not zero what is behind its end", SHOWN,
+       within(FAULT, "show", "len = last.wrapping_sub(at);", ""))
+
+mutant("copy of a block that nobody touched", "and there is one copy at most", SHOWN,
+       within(FAULT, "show", "(self.at == last).then_some", "(self.at <= last).then_some"))
+
+mutant("unwritten blocks read", "what was in them before", SHOWN,
+       within(FILE, "piece", "unwritten: false, ..", ".."))
+
+mutant("hole filled for who reads", "a read takes space", SHOWN,
+       within(FAULT, "next", "_ if !self.write => Seen::Hole(self.at),", "_ if !self.write && self.at == 0 => Seen::Hole(self.at),"))
+
+mutant("punch takes the first block whole", "with what of it is outside the range", crash("punchbytes"),
+       within(RANGE, "new", "bytes.start.div_ceil(BLOCK)..bytes.end / BLOCK", "bytes.start / BLOCK..bytes.end / BLOCK"))
+
+mutant("punch takes the last block whole", "likewise", crash("punchbytes"),
+       within(RANGE, "new", "bytes.start.div_ceil(BLOCK)..bytes.end / BLOCK", "bytes.start.div_ceil(BLOCK)..bytes.end.div_ceil(BLOCK)"))
+
+mutant("punch in one block goes to its end", "its first edge has no end of its own", crash("punchbytes"),
+       within(RANGE, "new", "bytes.start..bytes.end.min(whole.start.saturating_mul(BLOCK))",
+              "bytes.start..bytes.start.max(whole.start.saturating_mul(BLOCK))"))
+
+mutant("punch in one block begins at its start", "its last edge has no beginning of its own", crash("punchbytes"),
+       within(RANGE, "new", "whole.end.max(whole.start).saturating_mul(BLOCK)", "whole.end.saturating_mul(BLOCK)"))
+
+mutant("punch beyond the end", "what is preallocated there goes", CLEARED,
+       within(RANGE, "new", "bytes.start..bytes.end.min(size)", "{ let _ = size; bytes }"))
+
+mutant("edge not zeroed", "whole blocks only", crash("punchbytes"),
+       within(RANGE, "edge", "let zeroed = carrier.zero(at, edge.end.saturating_sub(edge.start));", "let (zeroed, _) = (Ok(()), at);"))
+
+mutant("edge not fenced", "a punch returns before it is durable", crash("zerobytes"),
+       within(RANGE, "edge", "carrier.fence();", ""))
+
+mutant("rest of a range not zeroed", "there was no space to say that it is unwritten", crash("fill /n0 - 0; zero"),
+       within(RANGE, "whole", "left.start.saturating_mul(BLOCK)..left.end.saturating_mul(BLOCK)",
+              "left.end.saturating_mul(BLOCK)..left.end.saturating_mul(BLOCK)"))
+
+mutant("allocation ends after its first extent", "the rest has no blocks", crash("fallocate /f"),
+       within(RANGE, "next", "self.at = self.at.saturating_add(step);", "self.at = self.end.max(self.at.saturating_add(step));"))
 
 # --- times that are newer in memory ---
 
@@ -609,9 +758,9 @@ mutant("zeroed blocks stay written", "the range is as it was", crash("zero /"),
 mutant("nothing left to zero on a full volume", "who zeroes the rest in place is told that there is none", crash("extents"),
        within(OPS_DATA, "unwrite_range", "blocks.start..to.max(blocks.start)", "blocks.start..blocks.start"))
 
-mutant("zero by a hole", "a range that is zeroed gives its blocks back first", crash("zero /g"),
-       within(DATA, "zero", "let left = ops::unwrite(&driver.volume, live, from..to, time(now))?.reply();",
-              "ops::punch(&driver.volume, live, from..to, time(now)).map(drop)?; let left = from..from;"),)
+mutant("zero by a hole", "a range that is zeroed gives its blocks back", crash("zero /g"),
+       within(RANGE, "whole", "How::Keep => ops::unwrite(volume, live, blocks(), now).map(|left| left.reply()),",
+              "How::Keep => ops::punch(volume, live, blocks(), now).map(|_| 0u64..0),"))
 
 mutant("nothing was converted", "the range that a conversion tells is empty", crash("write /g"),
        within(OPS_DATA, "written_range", "return Ok(finish(change, file, raw)?.map(|()| all));",

@@ -138,6 +138,52 @@ const EXTRA: &[(&str, &[&str])] = &[
         &["chown /f - 7 70000", "chown /d - 7 70000; remount", "remount; create /c", "create /c; remount; unlink /c"],
     ),
     (
+        "steps",
+        &[
+            "write /g - 4096 70000",
+            "write /g - 100 97000",
+            "write /g - 70000 40000",
+            "write /f - 4990 500",
+            "store /g - 40000 2",
+            "store /g - 5000 3",
+            "store /g - 73720 1; write /g - 50000 300",
+            "storehuge /g - 40000 2",
+            "storehuge /g - 16384 6",
+            "storehuge /g - 60000 1; write /g - 96000 9000",
+            "storehuge /g - 40000 2; fsync /g",
+            "storehuge /g - 81920 1; truncate /g - 20000",
+            "punchbytes /g - 3000 60000",
+            "punchbytes /g - 100 300",
+            "punchbytes /f - 100 300",
+            "punchbytes /f - 4000 400",
+            "punchbytes /f - 100 9000",
+            "zerobytes /f - 100 300",
+            "zerobytes /f - 1000 3096",
+            "zerobytes /g - 3000 9000",
+            "store /f - 4200 3; truncate /f - 4600",
+            "fill /n0 - 0; store /g - 40000 2",
+        ],
+    ),
+    (
+        "large",
+        &[
+            "write /h - 2093056 9000",
+            "write /n0 - 2096000 6000",
+            "reserve /h - 512 3",
+            "reserve /n0 - 510 4",
+            "reserve /n0 - 1024 1",
+            "write /n0 - 2097152 100",
+            "write /n0 - 2097152 700",
+            "write /h - 2097160 400",
+            "fallocate /n0 - 2000000 2200000",
+            "storehuge /u - 2100000 2",
+            "storehuge /u - 8 1",
+            "store /u - 8 1",
+            "truncate /u - 2100000",
+            "punchbytes /u - 2096000 30000",
+        ],
+    ),
+    (
         "inodes",
         &[
             "fill /f - 0; create /c",
@@ -204,6 +250,8 @@ pub struct Tier {
     pub two: Budget,
     /// Of operations of many records.
     pub pieces: Budget,
+    /// On volumes of several runs of 2 MiB, where opening a state takes long.
+    pub large: Budget,
     pub long: Budget,
     /// Sequences of three, sequences on a volume that is full, and long ones.
     pub threes: usize,
@@ -228,6 +276,7 @@ pub const QUICK: Tier = Tier {
     edge: Budget { all: 64, words: 128, pairs: 100, random: 50 },
     two: Budget { all: 64, words: 96, pairs: 30, random: 20 },
     pieces: Budget { all: 16, words: 12, pairs: 6, random: 6 },
+    large: Budget { all: 16, words: 8, pairs: 4, random: 4 },
     long: Budget { all: 32, words: 32, pairs: 6, random: 10 },
     threes: 50,
     brims: 50,
@@ -246,6 +295,7 @@ pub const CHECK: Tier = Tier {
     edge: Budget { all: 256, words: 256, pairs: 300, random: 100 },
     two: Budget { all: 64, words: 48, pairs: 10, random: 10 },
     pieces: Budget { all: 16, words: 12, pairs: 6, random: 6 },
+    large: Budget { all: 64, words: 80, pairs: 40, random: 40 },
     long: Budget { all: 32, words: 24, pairs: 6, random: 10 },
     threes: 400,
     brims: 100,
@@ -264,6 +314,7 @@ pub const FULL: Tier = Tier {
     edge: Budget { all: 1024, words: 2048, pairs: 2000, random: 400 },
     two: Budget { all: 128, words: 200, pairs: 60, random: 40 },
     pieces: Budget { all: 64, words: 48, pairs: 20, random: 20 },
+    large: Budget { all: 128, words: 200, pairs: 100, random: 100 },
     long: Budget { all: 64, words: 64, pairs: 12, random: 20 },
     threes: 4000,
     brims: 1000,
@@ -393,7 +444,11 @@ impl Plan {
                 self.sequence(setup, items, budget, &mut random, tally)
             }
             Piece::Extra(setup, text) => {
-                let budget = if setup.ends_with("pieces") { self.tier.pieces } else { self.tier.edge };
+                let budget = match setup {
+                    "large" => self.tier.large,
+                    "pieces" | "many pieces" => self.tier.pieces,
+                    _ => self.tier.edge,
+                };
                 self.sequence(setup, calls(text), budget, &mut random, tally)
             }
             Piece::Made(setup, text) => self.made(setup, &text, tally),

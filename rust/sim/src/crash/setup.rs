@@ -103,6 +103,17 @@ const fn class(class: Class, setup: Setup) -> Setup {
 /// Three groups, the last of them a small one.
 const GROUPS: u64 = 2 * GROUP_BLOCKS as u64 + 256;
 
+/// Files of which a write or a fault meets many blocks: unwritten ones, behind a written one and with a hole in between.
+const STEPS: &str =
+    "mkdir /d; create /f; write /f - 0 5000; create /g; write /g - 0 4096; reserve /g - 1 18; reserve /g - 21 3; \
+                     truncate /g - 98000; create /n0";
+
+/// Files on a volume of runs of 2 MiB: one that is about to get blocks behind its first 2 MiB, one that has so many that are not
+/// written, and one whose end lies within a written block that mappings see.
+const LARGE: &str =
+    "mkdir /d; create /f; write /f - 0 5000; create /h; reserve /h - 509 3; create /u; reserve /u - 512 40; \
+                     truncate /u - 2260000; create /n0";
+
 /// All setups: those for long workloads first.
 pub static SETUPS: &[Setup] = &[
     short("small", 40, Tree::Of(FILES)),
@@ -116,6 +127,8 @@ pub static SETUPS: &[Setup] = &[
     short("extents", 64, Tree::Of(EXTENTS)),
     short("pieces", 128, Tree::Pieces(72)),
     short("many pieces", 280, Tree::Pieces(200)),
+    short("large", 1600, Tree::Of(LARGE)),
+    short("steps", 96, Tree::Of(STEPS)),
     Setup { lanes: 2, ..short("cpus", 60, Tree::Twice(FILES)) },
     short("one lane", 60, Tree::Twice(FILES)),
     // Those of classes: see `classes`.
