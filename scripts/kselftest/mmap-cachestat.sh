@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# guest: smp=4 needs=cachestat cachestat(2) takes the entries of a DAX mapping for something else,
-# and the kernel oopses: no open file leads to one that has entries. All else that goes by an open
-# file works as if it did.
+# guest: smp=4 needs=cachestat weight=20
+# cachestat(2) takes the entries of a DAX mapping for something else, and the kernel oopses: no open
+# file leads to one that has entries. All else that goes by an open file works as if it did.
 . ./mmap-lib.sh
 plan 27
 
