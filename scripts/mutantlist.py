@@ -320,7 +320,7 @@ mutant("extent freed as a whole", "however many groups it reaches into", GROUPS,
        (FREE, "from.max(whole.end().min(to).saturating_sub(GROUP_BLOCKS.into()))", "{ let _ = GROUP_BLOCKS; from }"))
 
 mutant("interrupted truncation finished lazily", "a mount leaves it to the file's next truncation", TRUNCATIONS,
-       (ORPHANS_FINISHED, "Orphan::Truncating => truncate(live),", "Orphan::Truncating => { let _ = truncate; Ok(()) }"),
+       (ORPHANS_FINISHED, "Orphan::Truncating => truncate(ino),", "Orphan::Truncating => { let _ = truncate; Ok(()) }"),
        (OPS, "let _durable = finish_truncate(volume, file)?;", "let _ = (volume, finish_truncate::<M>);"))
 
 mutant("extend trusts zeroes past the end", "nobody zeroes the tail", TAILS,

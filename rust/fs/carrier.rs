@@ -10,7 +10,7 @@ use super::gate::{Gate, Storing};
 use super::mount::Pfnfs;
 use crate::linux::vfs::kiocb::{fetch, Attempt};
 use crate::linux::vfs::sb::Super;
-use crate::meta::file::{Carrier, Source};
+use crate::meta::file::{Carrier, Source, BOUNCE};
 
 impl Carrier for &Storing<'_> {
     type Error = Error;
@@ -73,7 +73,7 @@ impl Source for User<'_, '_, '_> {
     }
 
     fn fetch(&mut self, len: u64) -> Result<u64> {
-        match fetch(self.buffer, len as usize, self.from.source())? {
+        match fetch(self.buffer, len.min(BOUNCE) as usize, self.from.source())? {
             0 => Err(EFAULT),
             n => Ok(n as u64),
         }

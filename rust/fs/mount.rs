@@ -28,7 +28,7 @@ use crate::linux::vfs::inode::{Cleared, Evicting};
 use crate::linux::vfs::sb::{self, New, Params, Ready, Statfs, Unfrozen};
 use crate::linux::vfs::{self, path, SuperBlock};
 use crate::media::{self, Error as Media};
-use crate::meta::inode::{self as core_inode, Live};
+use crate::meta::inode as core_inode;
 use crate::meta::ops;
 
 /// `f_type`: "pfnf".
@@ -431,7 +431,7 @@ fn params(gate: &Gate, read_only: bool) -> Params<Pfnfs> {
 fn finish_orphans(sb: &sb::Super<Pfnfs>) {
     let mounted = sb.data();
     let Ok(store) = Gate::try_storing(sb) else { return };
-    let _ = ops::finish_orphans(store.volume(), &mut |live| finish_truncation(sb, &live), &mut |ino, e| {
+    let _ = ops::finish_orphans(store.volume(), &mut |ino| finish_truncation(sb, ino), &mut |ino, e| {
         // The other orphans need not suffer from an error.
         let _ = mounted.fail(ino, e);
         Ok(())
@@ -441,13 +441,13 @@ fn finish_orphans(sb: &sb::Super<Pfnfs>) {
 /// Frees an inode, or finishes its truncation. Errors are in the log.
 pub(super) fn finish_orphan(sb: &sb::Super<Pfnfs>, ino: u64) {
     let Ok(store) = Gate::try_storing(sb) else { return };
-    if let Err(e) = ops::finish_orphan(store.volume(), ino, &mut |live| finish_truncation(sb, &live)) {
+    if let Err(e) = ops::finish_orphan(store.volume(), ino, &mut |ino| finish_truncation(sb, ino)) {
         let _ = sb.data().fail(ino, e);
     }
 }
 
 /// Finishes an interrupted truncation, of an inode that somebody may have in memory. Errors are in the log.
-fn finish_truncation(sb: &sb::Super<Pfnfs>, live: &Live) -> media::Result {
-    let _ = inode::finish(sb, live.ino());
+fn finish_truncation(sb: &sb::Super<Pfnfs>, ino: u64) -> media::Result {
+    let _ = inode::finish(sb, ino);
     Ok(())
 }

@@ -55,7 +55,7 @@ pub use range::{Allocate, Clear, How};
 pub use size::write_back;
 pub use size::{prepare_end, resize};
 #[allow(unused_imports, reason = "types of what others return")]
-pub use write::{Carried, Done, Step, Write};
+pub use write::{Carried, Done, Step, Write, BOUNCE};
 
 use super::extent::{self, Extent};
 use super::inode::Live;
@@ -93,8 +93,8 @@ pub trait Source: Carrier {
     /// Copies up to `len` bytes to `at`, past the cache; returns how many, at least one.
     fn copy(&mut self, at: u64, len: u64) -> Result<u64, Self::Error>;
 
-    /// Takes up to `len` bytes into a buffer, in place of what was in it; returns how many, at
-    /// least one.
+    /// Takes up to `len` bytes, which are at most [`BOUNCE`], into a buffer, in place of what was in
+    /// it; returns how many, at least one.
     fn fetch(&mut self, len: u64) -> Result<u64, Self::Error>;
 
     /// Stores the first `len` bytes of the buffer at `at`, past the cache.

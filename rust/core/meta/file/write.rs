@@ -22,8 +22,8 @@ use crate::meta::{ops, Machine, Volume};
 
 /// Most blocks that are filled before they are given to the file: 8 MiB.
 const FRESH_MAX: u64 = 2048;
-/// Bytes that go through the buffer at once, from the beginning of a block on.
-pub(super) const BOUNCE: u64 = 65536;
+/// Most bytes that go through the buffer at once, from the beginning of a block on.
+pub const BOUNCE: u64 = 65536;
 /// Up to as many bytes go through it into fresh blocks too: a copy from user memory past the cache
 /// ends with a fence in the kernel, in vain, as zeroes and the ends of what is not aligned are
 /// stored after it.

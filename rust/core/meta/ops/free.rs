@@ -103,6 +103,8 @@ fn shrink<M: Machine>(volume: &Volume<M>, file: &mut Live, size: u64, now: Optio
 /// # Errors
 ///
 /// `NoSpace` (for a node of the tree), `Invalid`, `IsDir`. A part of the range may be a hole then.
+// Its stage should not be on the stack of a caller that goes on to do other things.
+#[inline(never)]
 pub fn punch<M: Machine>(volume: &Volume<M>, file: &mut Live, blocks: Range<u64>, now: Time) -> Result<Durable<()>> {
     super::must_be_file(file)?;
     inode::valid_time(now)?;

@@ -4,7 +4,7 @@
 //! mount, and when the volume becomes writable.
 
 use crate::media::{Error, Result};
-use crate::meta::inode::{self, Live, Orphan};
+use crate::meta::inode::{self, Orphan};
 use crate::meta::{ops, Machine, Volume};
 
 /// Finishes all orphans. `truncate` has to [`finish_truncate`](ops::finish_truncate) a file, which
@@ -16,7 +16,7 @@ use crate::meta::{ops, Machine, Volume};
 /// Those of `tell`; that of the search for orphans was told to it, of inode 0, and ends it.
 pub fn finish_orphans<M: Machine>(
     volume: &Volume<M>,
-    truncate: &mut dyn FnMut(Live) -> Result,
+    truncate: &mut dyn FnMut(u64) -> Result,
     tell: &mut dyn FnMut(u64, Error) -> Result,
 ) -> Result {
     let mut from = 0;
@@ -37,11 +37,25 @@ pub fn finish_orphans<M: Machine>(
 ///
 /// Those of `truncate` and of [`evict`](ops::evict); `Corrupt` if its inode says that nothing is
 /// left to do.
-pub fn finish_orphan<M: Machine>(volume: &Volume<M>, ino: u64, truncate: &mut dyn FnMut(Live) -> Result) -> Result {
+pub fn finish_orphan<M: Machine>(volume: &Volume<M>, ino: u64, truncate: &mut dyn FnMut(u64) -> Result) -> Result {
+    match left(volume, ino)? {
+        Orphan::Truncating => truncate(ino),
+        _ => free(volume, ino),
+    }
+}
+
+/// What is left to do. The inode should not be on the stack of a caller that goes on to do it.
+#[inline(never)]
+fn left<M: Machine>(volume: &Volume<M>, ino: u64) -> Result<Orphan> {
     let live = inode::load(volume, ino, None)?;
     match live.orphan() {
-        Orphan::Unlinked => ops::evict(volume, live),
-        Orphan::Truncating => truncate(live),
         Orphan::None => Err(Error::Corrupt { at: live.at(), why: "mark of an orphan" }),
+        left => Ok(left),
     }
+}
+
+/// Frees an inode. Apart, as [`left`].
+#[inline(never)]
+fn free<M: Machine>(volume: &Volume<M>, ino: u64) -> Result {
+    ops::evict(volume, inode::load(volume, ino, None)?)
 }

@@ -193,10 +193,7 @@ pub fn resolve<M: Machine + Clone>(call: &Call, driver: &Driver<M>) -> Option<(C
         }
         "fallocate" => fallocate(model, file()?, a, b),
         "reserve" => Some((placed(Class::Allocate, a, b), vec![Op::Preallocate(file()?, a, b.max(1) as u32)])),
-        "punch" => Some((Class::Punch, vec![Op::Punch(file()?, a * BLOCK..(a + b.max(1)) * BLOCK)])),
-        "zero" => Some((Class::Zero, vec![Op::Zero(file()?, a * BLOCK..(a + b.max(1)) * BLOCK)])),
-        "punchbytes" => Some((Class::Punch, vec![Op::Punch(file()?, a..a + b)])),
-        "zerobytes" => Some((Class::Zero, vec![Op::Zero(file()?, a..a + b)])),
+        "punch" | "zero" | "punchbytes" | "zerobytes" => Some(clear(call, file()?)),
         "chown" => Some((Class::Attributes, vec![Op::Chown(there()?, a as u32, b as u32)])),
         "remount" => Some((Class::Remount, vec![Op::Remount])),
         "freeze" => Some((Class::Frozen, vec![Op::Freeze])),
@@ -204,6 +201,17 @@ pub fn resolve<M: Machine + Clone>(call: &Call, driver: &Driver<M>) -> Option<(C
         "chmod" => Some((Class::Attributes, vec![Op::Chmod(there()?, a as u16)])),
         "checkpoint" => Some((Class::Checkpoint, vec![Op::Checkpoint])),
         _ => None,
+    }
+}
+
+/// A range that becomes zeroes: blocks, or bytes.
+fn clear(call: &Call, ino: u64) -> (Class, Vec<Op>) {
+    let (a, b) = (call.a, call.b);
+    let bytes = if call.verb.ends_with("bytes") { a..a + b } else { a * BLOCK..(a + b.max(1)) * BLOCK };
+    if call.verb.starts_with("punch") {
+        (Class::Punch, vec![Op::Punch(ino, bytes)])
+    } else {
+        (Class::Zero, vec![Op::Zero(ino, bytes)])
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::call::{Call, Class};
 use super::classes;
+use super::data::DATA;
 use super::judge::Kept;
 use super::run::{Effort, Failure, Item, Run, Workload};
 use super::setup::{Setup, FOR_LONG, SETUPS};
@@ -136,52 +137,6 @@ const EXTRA: &[(&str, &[&str])] = &[
     (
         "small",
         &["chown /f - 7 70000", "chown /d - 7 70000; remount", "remount; create /c", "create /c; remount; unlink /c"],
-    ),
-    (
-        "steps",
-        &[
-            "write /g - 4096 70000",
-            "write /g - 100 97000",
-            "write /g - 70000 40000",
-            "write /f - 4990 500",
-            "store /g - 40000 2",
-            "store /g - 5000 3",
-            "store /g - 73720 1; write /g - 50000 300",
-            "storehuge /g - 40000 2",
-            "storehuge /g - 16384 6",
-            "storehuge /g - 60000 1; write /g - 96000 9000",
-            "storehuge /g - 40000 2; fsync /g",
-            "storehuge /g - 81920 1; truncate /g - 20000",
-            "punchbytes /g - 3000 60000",
-            "punchbytes /g - 100 300",
-            "punchbytes /f - 100 300",
-            "punchbytes /f - 4000 400",
-            "punchbytes /f - 100 9000",
-            "zerobytes /f - 100 300",
-            "zerobytes /f - 1000 3096",
-            "zerobytes /g - 3000 9000",
-            "store /f - 4200 3; truncate /f - 4600",
-            "fill /n0 - 0; store /g - 40000 2",
-        ],
-    ),
-    (
-        "large",
-        &[
-            "write /h - 2093056 9000",
-            "write /n0 - 2096000 6000",
-            "reserve /h - 512 3",
-            "reserve /n0 - 510 4",
-            "reserve /n0 - 1024 1",
-            "write /n0 - 2097152 100",
-            "write /n0 - 2097152 700",
-            "write /h - 2097160 400",
-            "fallocate /n0 - 2000000 2200000",
-            "storehuge /u - 2100000 2",
-            "storehuge /u - 8 1",
-            "store /u - 8 1",
-            "truncate /u - 2100000",
-            "punchbytes /u - 2096000 30000",
-        ],
     ),
     (
         "inodes",
@@ -332,7 +287,7 @@ pub const FULL: Tier = Tier {
 pub(super) enum Piece {
     /// Operations, by their places in the list, on this setup.
     Sequence(&'static str, Vec<usize>),
-    /// One operation of [`EXTRA`] or [`MANY`], on this setup.
+    /// One operation of [`EXTRA`], [`DATA`] or [`MANY`], on this setup.
     Extra(&'static str, &'static str),
     /// These calls of a class, on this setup, of which those behind the last `!` are explored.
     Made(&'static str, String),
@@ -382,7 +337,7 @@ impl Plan {
             (0..tier.cpus).map(|_| Piece::Cpus(some(2, &mut random), some(2, &mut random), random.word() >> 32)),
         );
         pieces.extend((0..tier.longs).map(|_| Piece::Long));
-        let extra = EXTRA.iter().flat_map(|(setup, all)| all.iter().map(|text| Piece::Extra(setup, text)));
+        let extra = EXTRA.iter().chain(DATA).flat_map(|(setup, all)| all.iter().map(|text| Piece::Extra(setup, text)));
         pieces.extend(extra);
         // After the others, which so stay what they were.
         pieces.extend((0..tier.checkpoints).map(|_| {

@@ -75,7 +75,7 @@ impl<M: Machine + Clone> Driver<M> {
     /// What was left to do for the volume's orphans, before anybody sees them.
     pub fn finish_orphans(&self) -> Result {
         let volume = &self.volume;
-        let mut truncate = |mut live| ops::finish_truncate(volume, &mut live).map(drop);
+        let mut truncate = |ino| ops::finish_truncate(volume, &mut inode::load(volume, ino, None)?).map(drop);
         ops::finish_orphans(volume, &mut truncate, &mut |_, error| Err(error))
     }
 

@@ -49,7 +49,8 @@ impl<M: Machine + Clone> Files<M> {
     /// Finishes what interrupted operations left, as a mount does; an error of one does not stop the others.
     pub fn finish_orphans(&self) -> Result {
         let mut result = Ok(());
-        let mut truncate = |mut live| ops::finish_truncate(&self.volume, &mut live).map(drop);
+        let mut truncate =
+            |ino| ops::finish_truncate(&self.volume, &mut inode::load(&self.volume, ino, None)?).map(drop);
         ops::finish_orphans(&self.volume, &mut truncate, &mut |_, error| {
             result = result.and(Err(error));
             Ok(())
