@@ -82,16 +82,18 @@ impl Media {
     }
 
     pub fn read(&self, cpu: usize, at: usize, into: &mut [u8]) {
-        for (index, byte) in into.iter_mut().enumerate() {
-            let (word, shift) = ((at + index) / 8, (at + index) % 8 * 8);
-            *byte = (self.own(cpu, word) >> shift) as u8;
+        self.live.read(at, into);
+        // A CPU sees its own buffered stores.
+        let words = at / 8..(at + into.len()).div_ceil(8);
+        for (word, mask, bits) in self.cpus[cpu].stores.iter().filter(|part| words.contains(&part.0)) {
+            let own = (0..8).filter(|byte| mask >> (byte * 8) & 0xff != 0);
+            for byte in own {
+                let place = (word * 8 + byte).checked_sub(at).and_then(|index| into.get_mut(index));
+                if let Some(place) = place {
+                    *place = (bits >> (byte * 8)) as u8;
+                }
+            }
         }
-    }
-
-    /// A CPU sees its own buffered stores.
-    fn own(&self, cpu: usize, word: usize) -> u64 {
-        let parts = self.cpus[cpu].stores.iter().filter(|part| part.0 == word);
-        parts.fold(self.live.get(word), |value, (_, mask, bits)| value & !mask | bits)
     }
 
     fn see(&mut self, word: usize, value: u64) {

@@ -104,7 +104,7 @@ fn piece(class: Class, setup: &'static Setup, (number, count): (usize, usize), r
         }
         Class::Levels if setup.name == "two levels" => (number < 12).then(|| on_strips(800, random)).and_then(made),
         Class::Levels => made(format!("{}!{}", on_long_names(random), on_long_names(random))),
-        Class::Pieces => (number < count / 4).then(|| on_pieces(90, random)).and_then(made),
+        Class::Pieces => (number < count * 2 / 3).then(|| on_pieces(90, random)).and_then(made),
         Class::Limbo => (number < count / 5).then(|| on_full_limbo(random)).and_then(made),
         Class::Frozen if random.chance(128) => made(format!("{}!freeze", some(3, random))),
         Class::Frozen => made(format!("{}!freeze;{}", some(2, random), some(1, random))),

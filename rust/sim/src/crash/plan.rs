@@ -221,7 +221,7 @@ pub struct Tier {
     /// Workloads of each class, and the states of each.
     pub classes: usize,
     pub class: Budget,
-    /// The states of classes that have large trees.
+    /// The states of classes that have large trees, or try the same often.
     pub deep: Budget,
 }
 
@@ -469,9 +469,12 @@ impl Plan {
     fn scarce(&self, setup: &str, text: &str, tally: &Arc<Tally>) -> Result<(), Failure> {
         let setup = Setup::named(setup).expect("it is in the list");
         let mut enough = 0;
+        // There are many of them.
+        let Budget { all, words, pairs, random } = self.tier.deep;
+        let budget = Budget { all: all / 2, words: words / 2, pairs: pairs / 2, random: random / 2 };
         for free in 0..setup.blocks {
             let items = calls(&format!("fill /n0 - {free}; {text}"));
-            let effort = Effort { from: items.len(), budget: self.tier.pieces, keep_one_of: 0 };
+            let effort = Effort { from: items.len(), budget, keep_one_of: 0 };
             let workload = Workload { setup, seed: self.seed, items };
             let refused = Run::new(&workload, setup.base(), tally).tell(&effort)?;
             if refused && enough > 0 {
