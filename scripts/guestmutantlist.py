@@ -5,13 +5,11 @@ found exactly once in the body of the function named, or of any."""
 
 REMOVE = "dax/remove.rs"
 FAILURE = "dax/failure.rs"
-LOCK = "linux/mm/lock.rs"
 GUARD = "linux/pmem/guard.rs"
 POISON = "linux/pmem/poison.rs"
 PMEM = "linux/pmem.rs"
 SB = "linux/vfs/sb.rs"
 BINDING = "dev/binding.rs"
-COPY = "dev/copy.rs"
 SLOT = "dev/slot.rs"
 ERROR = "fs/error.rs"
 FILE = "fs/file.rs"
@@ -38,9 +36,6 @@ mutant("error of the synchronisation for that of a write", "bytes were written w
        within(FILE, "write_iter", "let _ = i.sync_metadata().inspect_err(|&e| Mapping::of(i).set_error(e));", "i.sync_metadata()?;"))
 
 # --- removal, evictions, unmount ---
-
-mutant("removal waits for no eviction", "it looks at pages that are gone", "removal",
-       within(REMOVE, "kill", "if all && idle {", "let _ = all; if idle {"))
 
 mutant("removal waits for pins with the lock of faults", "the owner of the pin waits for it", "removal",
        within(REMOVE, "kill", "if !exclusive.release(self.locks, &ALL) {",
