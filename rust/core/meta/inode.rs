@@ -335,14 +335,20 @@ pub(in crate::meta) fn buried<M: Machine>(volume: &Volume<M>, ino: u64) -> bool 
     sound && raw.nlink.get() > 0
 }
 
-/// What is left of a damaged inode if it says which it is: fields that cannot be become some that can. `None` if there is nothing
-/// to go by.
+/// What is left of a damaged inode: as it was, if no more than its magic or its number is wrong. If
+/// these are right, fields that cannot be become some that can. `None` if there is nothing to go by.
 pub(in crate::meta) fn mend(geometry: &Geometry, raw: &Inode, ino: u64) -> Option<Inode> {
-    let kind = raw.mode.get() & S_IFMT;
     let named = raw.magic.get() == format::INODE_MAGIC && raw.ino.get() == ino;
+    if !named {
+        // Rot in what says which it is: the checksum tells whether all the rest is as it was.
+        let new = Inode { magic: format::INODE_MAGIC.into(), ino: ino.into(), ..*raw };
+        let whole = check::inode(geometry, &new, ino, 0).and_then(|()| shape(geometry, &new, 0));
+        return whole.is_ok().then_some(new);
+    }
+    let kind = raw.mode.get() & S_IFMT;
     let link = kind == S_IFLNK;
     let target = raw.size.get() > 0 && raw.size.get() <= SYMLINK_MAX as u64;
-    if !named || !known_type(raw.mode.get()) || link && !target {
+    if !known_type(raw.mode.get()) || link && !target {
         return None;
     }
     let mut new = *raw;

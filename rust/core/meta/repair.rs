@@ -45,6 +45,7 @@ pub fn apply<M: Machine>(volume: &Volume<M>, fix: &Fix, keys: &mut Keys, now: Ti
         Fix::Free(ino) => repair.free(ino),
         Fix::Use(ino) => repair.bury(ino),
         Fix::Node(ino, link) => repair.cut(ino, &link),
+        Fix::Head(ino, link) => repair.head(ino, &link),
         Fix::Leaf(ino, link) => repair.leaf(ino, &link),
         Fix::Inner(ino, link) => repair.inner(ino, &link),
         Fix::Sum(ino, link) => repair.sum(ino, &link),

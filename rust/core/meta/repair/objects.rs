@@ -131,6 +131,11 @@ impl<M: Machine> Repair<'_, M> {
         })
     }
 
+    /// Writes anew what says which node it is.
+    pub(super) fn head(&mut self, ino: u64, link: &Link) -> Result {
+        self.edit(ino, |change, raw| inode::tree(raw).mend_head(change, link))
+    }
+
     /// Takes entries out of a leaf that cannot be there; without any left the leaf goes.
     pub(super) fn leaf(&mut self, ino: u64, link: &Link) -> Result {
         let mut left = 0;

@@ -66,6 +66,17 @@ impl Tree {
         Ok(count)
     }
 
+    /// Writes anew what says which node it is. Anything else of it is as it was, or nothing is
+    /// changed.
+    pub(in crate::meta) fn mend_head<M>(&self, change: &mut Change<'_, '_, M>, link: &Link) -> Result
+    where
+        M: Machine,
+    {
+        let geometry = *change.geometry();
+        let known = self.recall(change, &geometry, link);
+        known.map_or(Ok(()), |known| put(change, link.block, 0, known.as_bytes()))
+    }
+
     /// Counts the children of 0 of an inner node.
     pub(in crate::meta) fn mend_inner<M: Machine>(&self, change: &mut Change<'_, '_, M>, link: &Link) -> Result {
         let geometry = *change.geometry();

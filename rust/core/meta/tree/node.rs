@@ -290,6 +290,34 @@ impl Head {
     }
 }
 
+/// The header of a damaged node as it was, if no more than what says which node it is was changed:
+/// all of that is known, and the sum tells whether the rest is as it was.
+pub(super) fn recall(
+    media: &impl Pmem,
+    geometry: &Geometry,
+    owner: check::Owner,
+    order: Order,
+    block: u64,
+    level: u8,
+) -> Option<Node> {
+    let found: Node = media.read(at(block, 0)).ok()?;
+    let known = Node {
+        magic: format::NODE_MAGIC.into(),
+        level,
+        order: order.code(),
+        generation: owner.1.into(),
+        owner: owner.0.into(),
+        block: block.into(),
+        tag: check::node_tag(geometry.uuid()).into(),
+        reserved: [0; 16],
+        ..found
+    };
+    check::node(geometry, &known, block, owner, Some(level)).ok()?;
+    let changed = sum_change(0, found.as_bytes(), known.as_bytes());
+    let sum = sum(media, block).ok()?.wrapping_add(changed);
+    (sum == known.sum.get()).then_some(known)
+}
+
 /// Reads a whole node and calculates its sum.
 pub(super) fn sum(media: &impl Pmem, block: u64) -> Result<u64> {
     let mut piece = [0u8; PIECE as usize];

@@ -5,6 +5,7 @@
 
 use super::node::{self, Entry, Head, Order, END};
 use super::{Tree, KEY_END, LEVELS};
+use crate::media::format::Node;
 use crate::media::{Error, Geometry, Pmem, Result};
 
 /// Where a node hangs.
@@ -29,6 +30,8 @@ pub struct Link {
 pub(in crate::meta) enum Damage {
     /// Nothing of it can be trusted.
     Node,
+    /// What says which node it is, and nothing else.
+    Head,
     /// A leaf of which some entries cannot be.
     Leaf,
     /// An inner node with a wrong number of empty children.
@@ -112,6 +115,11 @@ impl Tree {
         }
     }
 
+    /// The header that a damaged node had, if that can be said: [`node::recall`].
+    pub(super) fn recall(&self, media: &impl Pmem, geometry: &Geometry, link: &Link) -> Option<Node> {
+        node::recall(media, geometry, self.owner, self.order, link.block, link.level)
+    }
+
     /// Checks a node; returns an inner one whose children can be visited.
     fn visit<P: Pmem>(&self, media: &P, geometry: &Geometry, link: &Link, look: &mut dyn Look) -> Result<Option<Head>> {
         if !look.node(link)? {
@@ -119,7 +127,11 @@ impl Tree {
         }
         let head = match self.head(media, geometry, link.block, link.level) {
             Ok(head) => head,
-            Err(error) => return look.problem(error, Damage::Node, link).map(|()| None),
+            Err(error) => {
+                let known = self.recall(media, geometry, link).is_some();
+                let damage = if known { Damage::Head } else { Damage::Node };
+                return look.problem(error, damage, link).map(|()| None);
+            }
         };
         let mut wrong = if link.level == 0 {
             leaf(media, &head, link, look)?.map(|error| (error, Damage::Leaf))

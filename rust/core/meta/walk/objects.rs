@@ -74,6 +74,7 @@ impl<M: Machine> Tree<'_, '_, '_, M> {
         let fix = match damage {
             _ if self.ino == format::TABLE_INO => Fix::Table,
             Damage::Node => Fix::Node(self.ino, *link),
+            Damage::Head => Fix::Head(self.ino, *link),
             Damage::Leaf => Fix::Leaf(self.ino, *link),
             Damage::Inner => Fix::Inner(self.ino, *link),
             Damage::Sum => Fix::Sum(self.ino, *link),

@@ -39,6 +39,8 @@ pub enum Fix {
     Use(u64),
     /// The tree node is cut off its tree.
     Node(u64, Link),
+    /// What says which tree node it is is written anew.
+    Head(u64, Link),
     /// Entries of the leaf that cannot be are taken out.
     Leaf(u64, Link),
     /// Number of children and sum of the inner node are calculated anew.
@@ -101,7 +103,7 @@ impl Fix {
             Fix::Inode(_) | Fix::Free(_) | Fix::Use(_) | Fix::Node(..) | Fix::Leaf(..) | Fix::Inner(..) => {
                 Rank::Objects
             }
-            Fix::Sum(..) | Fix::Inline(_) | Fix::Extent(..) => Rank::Objects,
+            Fix::Head(..) | Fix::Sum(..) | Fix::Inline(_) | Fix::Extent(..) => Rank::Objects,
             Fix::Drop(..) | Fix::Kind(..) | Fix::Parent(..) => Rank::Entries,
             Fix::Bits(..) => Rank::Space,
             Fix::Mark(_) | Fix::Links(..) | Fix::Size(..) | Fix::Blocks(..) => Rank::Counts,
@@ -115,13 +117,14 @@ impl Fix {
             self,
             Fix::Super(_) | Fix::Slots | Fix::Chunk(_) | Fix::Kind(..) | Fix::Mark(_) | Fix::Bits(..) | Fix::Links(..)
         ) || matches!(self, Fix::Size(..) | Fix::Blocks(..) | Fix::Connect(_) | Fix::Rehash(..))
+            || matches!(self, Fix::Head(..))
     }
 
     /// What it does, in words.
     pub fn verb(&self) -> &'static str {
         match self {
             Fix::None => "none",
-            Fix::Super(_) | Fix::Slots => "write it anew",
+            Fix::Super(_) | Fix::Slots | Fix::Head(..) => "write it anew",
             Fix::Log => "throw the log away",
             Fix::Table => "find the chunks of the table",
             Fix::Chunk(_) => "make the header anew",

@@ -59,7 +59,15 @@ const CHUNKS: &[Damage] = &[
 
 const INODES: &[Damage] = &[
     Damage::new("rotten inode", &["(/inline): checksum of an inode"], |s| s.rot(s.slot("/inline") + 16)),
-    Damage::new("no inode", &["magic of an inode"], |s| s.rot(s.slot("/inline"))).hurts(&["/inline"]),
+    Damage::new("rotten magic of an inode", &["magic of an inode"], |s| s.rot(s.slot("/inline"))),
+    Damage::new("rotten number of an inode", &["inode in the wrong place"], |s| {
+        s.rot(s.slot("/tree") + 9);
+    }),
+    Damage::new("no inode", &["magic of an inode"], |s| {
+        s.rot(s.slot("/inline"));
+        s.rot(s.slot("/inline") + 16);
+    })
+    .hurts(&["/inline"]),
     Damage::new("inode of another number", &["inode in the wrong place"], |s| {
         s.inode("/inline", |inode| inode.ino = 99.into());
     })
@@ -116,7 +124,14 @@ const INODES: &[Damage] = &[
         let block = s.node_block("/many", 0);
         s.inode("/fifo", |inode| inode.root = block.into());
     }),
-    Damage::new("no root directory", &["inode 16 (/): magic of an inode"], |s| s.rot(s.slot("/"))).moves(&["/"]),
+    Damage::new("rotten magic of the root directory", &["inode 16 (/): magic of an inode"], |s| {
+        s.rot(s.slot("/"));
+    }),
+    Damage::new("no root directory", &["inode 16 (/): magic of an inode"], |s| {
+        s.rot(s.slot("/"));
+        s.rot(s.slot("/") + 16);
+    })
+    .moves(&["/"]),
     Damage::new("root directory that is marked as free", &["no root directory"], |s| s.mark("/", false, false))
         .moves(&["/"]),
     Damage::new("root directory elsewhere", &["(/): root directory"], |s| {
@@ -131,8 +146,19 @@ const NODES: &[Damage] = &[
     Damage::new("rotten inner node", &["(/many): sum of a tree node"], |s| {
         s.rot(s.node_block("/many", 0) * BLOCK + 60);
     }),
+    Damage::new("rotten magic of a leaf", &["(/many): magic of a tree node"], |s| {
+        s.rot(s.node_block("/many", 1) * BLOCK);
+    })
+    .safe(),
+    Damage::new("rotten head of an inner node", &["(/tree): magic of a tree node"], |s| {
+        for byte in [0, 4, 5, 13, 17, 25, 33, 41] {
+            s.rot(s.node_block("/tree", 0) * BLOCK + byte);
+        }
+    })
+    .safe(),
     Damage::new("no directory leaf", &["(/many): magic of a tree node"], |s| {
         s.rot(s.node_block("/many", 1) * BLOCK);
+        s.rot(s.node_block("/many", 1) * BLOCK + 100);
     })
     .moves(&["/many/"]),
     Damage::new("leaf of another volume", &["(/many): magic of a tree node"], |s| {
@@ -153,6 +179,7 @@ const NODES: &[Damage] = &[
     .moves(&["/many/"]),
     Damage::new("no root node of a directory", &["(/many): magic of a tree node"], |s| {
         s.rot(s.node_block("/many", 0) * BLOCK);
+        s.rot(s.node_block("/many", 0) * BLOCK + 100);
     })
     .moves(&["/many/"]),
     Damage::new("wrong level", &["(/many): level of a tree node"], |s| s.node("/many", 1, |node| node.set(4, &[1])))
@@ -185,6 +212,7 @@ const NODES: &[Damage] = &[
     .moves(&["/many/"]),
     Damage::new("no leaf of extents", &["(/tree): magic of a tree node"], |s| {
         s.rot(s.node_block("/tree", 2) * BLOCK);
+        s.rot(s.node_block("/tree", 2) * BLOCK + 60);
     })
     .hurts(&["/tree"]),
     Damage::new("rotten leaf of extents", &["(/tree): sum of a tree node"], |s| {
