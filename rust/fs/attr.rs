@@ -4,13 +4,15 @@
 
 use kernel::prelude::*;
 
-use super::gate::Gate;
+use super::gate::{Gate, Storing};
 use super::inode::{self, media_time, Inode, Locked};
 use super::map;
 use super::mount::Pfnfs;
 use crate::linux::vfs::attr::{self, Change, Extra, Link, Moved, Operations, When};
+use crate::linux::vfs::inode::Time;
 use crate::linux::vfs::{self, Ops};
 use crate::media::BLOCK;
+use crate::meta::inode::Live;
 use crate::meta::{self, ops};
 
 /// The table of regular and special files.
@@ -31,31 +33,22 @@ impl Operations for Attributes {
     }
 
     fn setattr(i: &Locked<'_>, change: &Change<'_>) -> Result {
-        let mounted = i.sb().data();
         let store = Gate::try_storing(i.sb())?;
-        if let Some(size) = change.size() {
-            map::set_size(i, &store, size)?;
-            if !beyond_size(change) {
-                return Ok(());
-            }
-        }
-        let mut guard = inode::alone(i);
-        // The clock is read under the lock: so times never go back.
-        let now = i.now();
-        let live = guard.get()?;
-        let set = ops::SetAttr {
-            mode: change.mode(),
-            uid: change.uid(),
-            gid: change.gid(),
-            atime: change.atime().map(|t| media_time(t.or(now))),
-            mtime: change.mtime().map(|t| media_time(t.or(now))),
-            ctime: change.ctime().map(|t| match t {
-                When::Now => media_time(now),
-                When::At(t) => media_time(t.min(now).max(inode::time(live.ctime()))),
-            }),
+        let (mode, uid, gid) = (change.mode(), change.uid(), change.gid());
+        let Some(size) = change.size() else {
+            let all = |now, live: &_| ops::SetAttr { mode, uid, gid, ..times(change, now, live) };
+            return set(i, &store, all);
         };
-        let set = ops::set_attr(store.volume(), live, &set);
-        set.map_err(|e| mounted.fail(i.ino(), e))?.reply();
+        // A size has records of its own. No power cut leaves the contents changed with the right to
+        // run them as somebody else still there.
+        if mode.is_some() || uid.or(gid).is_some() {
+            let whose = ops::SetAttr { mode, uid, gid, ..Default::default() };
+            set(i, &store, |now, _| ops::SetAttr { ctime: Some(media_time(now)), ..whose })?;
+        }
+        map::set_size(i, &store, size)?;
+        if change.atime().is_some() || matches!(change.mtime(), Some(When::At(_))) {
+            set(i, &store, |now, live| times(change, now, live))?;
+        }
         Ok(())
     }
 
@@ -64,11 +57,29 @@ impl Operations for Attributes {
     }
 }
 
-/// Whether anything else is to be changed than a record of the size does, which makes mtime and ctime the present.
-fn beyond_size(change: &Change<'_>) -> bool {
-    let given = |t| matches!(t, Some(When::At(_)));
-    let owner = change.uid().or(change.gid());
-    change.mode().is_some() || owner.is_some() || change.atime().is_some() || given(change.mtime())
+/// The times that a change sets.
+fn times(change: &Change<'_>, now: Time, live: &Live) -> ops::SetAttr {
+    ops::SetAttr {
+        atime: change.atime().map(|t| media_time(t.or(now))),
+        mtime: change.mtime().map(|t| media_time(t.or(now))),
+        ctime: change.ctime().map(|t| match t {
+            When::Now => media_time(now),
+            When::At(t) => media_time(t.min(now).max(inode::time(live.ctime()))),
+        }),
+        ..Default::default()
+    }
+}
+
+/// One record: what `attr` says, given the clock, which is read under the lock so that times never
+/// go back.
+fn set(i: &Inode, store: &Storing<'_>, attr: impl FnOnce(Time, &Live) -> ops::SetAttr) -> Result {
+    let mut guard = inode::alone(i);
+    let now = i.now();
+    let live = guard.get()?;
+    let attr = attr(now, live);
+    let set = ops::set_attr(store.volume(), live, &attr);
+    set.map_err(|e| i.sb().data().fail(i.ino(), e))?.reply();
+    Ok(())
 }
 
 impl Link for Attributes {

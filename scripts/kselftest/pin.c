@@ -183,6 +183,39 @@ static int do_kill(char **argv)
 	return 0;
 }
 
+/*
+ * rights FILE: who truncates somebody's program takes the set-user-id bits away first: not even
+ * when he waits, or when the power goes, are contents changed that run with them.
+ */
+static int do_rights(char **argv)
+{
+	int fd = make_file(argv[0], 2 * HUGE, true);
+	unsigned char *p = map_shared(fd, 2 * HUGE);
+	struct pin pin;
+	struct stat st;
+	pid_t cutter;
+
+	fill(p, 23, 0, 2 * HUGE);
+	must(fchmod(fd, 06755));
+	pin = pin_pages(p + PAGE, PAGE);
+	cutter = must(fork());
+	if (!cutter) {
+		must(setuid(1000));
+		must(ftruncate(fd, 0));
+		exit(0);
+	}
+	expect(wait_for(cutter, 0.5) == -1);
+	must(fstat(fd, &st));
+	expect(st.st_size == 2 * HUGE);
+	if ((st.st_mode & 07777) != 0755)
+		fail("mode %o while the truncation waits", st.st_mode);
+	release(&pin, 23, PAGE);
+	expect_end(cutter, "truncate");
+	must(fstat(fd, &st));
+	expect(st.st_size == 0 && (st.st_mode & 07777) == 0755);
+	return 0;
+}
+
 /* Write zeroes, or so, until nothing is free any more. */
 static void fill_up(const char *name)
 {
@@ -402,6 +435,7 @@ static int do_uring(char **argv)
 
 static const struct command commands[] = {
 	{ "truncate", 3, do_truncate }, { "loop", 1, do_loop }, { "kill", 1, do_kill },
+	{ "rights", 1, do_rights },
 	{ "unlink", 2, do_unlink }, { "self", 2, do_self }, { "exit", 1, do_exit },
 	{ "hold", 2, do_hold }, { "hold-unlinked", 2, do_hold_unlinked },
 	{ "direct", 2, do_direct }, { "direct-race", 3, do_direct_race }, { "uring", 1, do_uring },
