@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Layer fs: reading directories. Positions are the keys of entries, which do not change while others come and go.
+//! Layer fs: reading directories. Positions are the keys of entries, which do not change while others
+//! come and go; programs of 32 bits get the upper bits of them ([`Narrow`]).
 
 use kernel::prelude::*;
 
@@ -8,7 +9,7 @@ use super::inode::{self, Inode};
 use super::mount::Pfnfs;
 use crate::linux::vfs::file::{self, Entries, Reader};
 use crate::linux::vfs::{self, Ops};
-use crate::meta::dir;
+use crate::meta::dir::{self, Narrow};
 
 /// A directory's table.
 pub(super) const TABLE: Ops<vfs::FileTable, Pfnfs> = file::dir_table::<Directory>();
@@ -28,21 +29,25 @@ impl Entries for Directory {
         let mut scratch = KBox::new(dir::Scratch::new(), GFP_KERNEL)?;
         // `i_rwsem` keeps the directory as it is, and the reader's memory may need any other lock.
         let live = inode::share(i).get()?.clone();
-        let from = out.pos();
+        let (mut narrow, mut from) = (None, out.pos());
+        if out.is_narrow() {
+            let (positions, first) = Narrow::start(from);
+            (narrow, from) = (Some(positions), first);
+        }
         let mut full = false;
         mounted
             .gate()
             .entries(&live, from, &mut scratch, &mut |e| {
-                out.set_pos(e.pos);
+                out.set_pos(narrow.as_mut().map_or(e.pos, |narrow| narrow.of(e.pos)));
                 full = !out.emit(e.name, e.ino, u16::from(e.kind) << 12);
-                if !full {
+                if !full && narrow.is_none() {
                     out.set_pos(e.pos.saturating_add(1));
                 }
                 !full
             })
             .map_err(|e| mounted.fail(i.ino(), e))?;
         if !full {
-            out.set_pos(i64::MAX as u64);
+            out.set_pos(if narrow.is_some() { Narrow::END } else { i64::MAX as u64 });
         }
         Ok(())
     }

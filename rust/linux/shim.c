@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <acpi/acpi_numa.h>
+#include <linux/compat.h>
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/huge_mm.h>
@@ -284,6 +285,14 @@ void pfnfs_file_accessed(struct file *file)
 bool pfnfs_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino, unsigned int type)
 {
 	return dir_emit(ctx, name, len, ino, type);
+}
+
+/* As ext4 and f2fs decide. */
+bool pfnfs_dir_is_narrow(struct file *file)
+{
+	if (file->f_mode & (FMODE_32BITHASH | FMODE_64BITHASH))
+		return file->f_mode & FMODE_32BITHASH;
+	return in_compat_syscall();
 }
 
 bool pfnfs_dir_emit_dots(struct file *file, struct dir_context *ctx)

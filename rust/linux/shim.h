@@ -79,6 +79,7 @@ int pfnfs_file_open(struct inode *inode, struct file *file);
 void pfnfs_file_accessed(struct file *file);
 bool pfnfs_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino, unsigned int type);
 bool pfnfs_dir_emit_dots(struct file *file, struct dir_context *ctx);
+bool pfnfs_dir_is_narrow(struct file *file);
 struct dentry *pfnfs_dget(struct dentry *dentry);
 unsigned int pfnfs_nofs_save(void);
 void pfnfs_nofs_restore(unsigned int flags);

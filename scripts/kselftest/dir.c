@@ -4,6 +4,9 @@
  */
 #include "test.h"
 #include <dirent.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #define MAX_ENTRIES 100000
@@ -138,10 +141,86 @@ static int do_small(char **argv)
 	return 0;
 }
 
+static sigjmp_buf none;
+
+static void no_calls(int sig)
+{
+	(void)sig;
+	siglongjmp(none, 1);
+}
+
+/* A system call of a program of 32 bits. Pointers are below 4 GiB. */
+static long call32(long call, long a, long b, long c)
+{
+	int result;
+
+	asm volatile("int $0x80" : "=a"(result) : "a"(call), "b"(a), "c"(b), "d"(c)
+		     : "memory", "r8", "r9", "r10", "r11");
+	if (result < 0 && result > -4096) {
+		errno = -result;
+		return -1;
+	}
+	return result;
+}
+
+#define GETDENTS64_32 220
+#define LSEEK_32 19
+
+/* Whether this kernel runs programs of 32 bits. */
+static bool has_call32(int fd)
+{
+	signal(SIGSEGV, no_calls);
+	if (sigsetjmp(none, 1))
+		return false;
+	return call32(LSEEK_32, fd, 0, SEEK_SET) == 0;
+}
+
+/*
+ * narrow DIR COUNT: a program of 32 bits reads all entries, each at a position of 31 bits that
+ * it can go back to. A kernel without such programs passes.
+ */
+static int do_narrow(char **argv)
+{
+	static long at[MAX_ENTRIES];
+	static char order[MAX_ENTRIES][16];
+	long total = 0, got, here = 0;
+	int fd = must(open(argv[0], O_RDONLY | O_DIRECTORY));
+	char *buf = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+	expect(buf != MAP_FAILED);
+	if (!has_call32(fd))
+		return 0;
+	/* Two or three entries at a time: most calls go on where the last one ended. */
+	while ((got = must(call32(GETDENTS64_32, fd, (long)buf, 96))) > 0) {
+		for (long next = 0; next < got;) {
+			struct dirent64 *e = (void *)(buf + next);
+
+			if (e->d_off < 0 || e->d_off > INT32_MAX)
+				fail("%s is followed by position %#lx", e->d_name, (long)e->d_off);
+			at[total] = here;
+			snprintf(order[total++], sizeof(order[0]), "%.15s", e->d_name);
+			here = e->d_off;
+			next += e->d_reclen;
+		}
+	}
+	if (total != (long)number(argv[1]) + 2)
+		fail("%ld entries", total - 2);
+	for (long i = total - 1; i >= 0; i--) {
+		must(call32(LSEEK_32, fd, at[i], SEEK_SET));
+		expect(must(call32(GETDENTS64_32, fd, (long)buf, 96)) > 0);
+		if (strcmp(((struct dirent64 *)buf)->d_name, order[i]))
+			fail("at %#lx is not %s", at[i], order[i]);
+	}
+	must(call32(LSEEK_32, fd, here, SEEK_SET));
+	expect(call32(GETDENTS64_32, fd, (long)buf, 96) == 0);
+	return 0;
+}
+
 static const struct command commands[] = {
 	{ "fill", 3, do_fill },
 	{ "seek", 2, do_seek }, { "changing", 2, do_changing },
-	{ "small", 2, do_small },
+	{ "small", 2, do_small }, { "narrow", 2, do_narrow },
 };
 
 int main(int argc, char **argv)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Reading directories while they change: positions stay, nothing comes twice, nothing that stays is missed.
 . ./lib.sh
-plan 18
+plan 19
 
 check "a fresh file system is mounted" fresh
 cd /mnt || exit 1
@@ -16,6 +16,7 @@ check "telldir and seekdir while every third entry is removed" sh -c 'fsop many 
 same "the others are there" 1333 "$(ls seek | wc -l)"
 check "names come and go while it is read" sh -c 'fsop many change 2400 && dir changing change 2400'
 check "the smallest buffer for getdents" sh -c 'fsop many small 100 && dir small small 100'
+check "a program of 32 bits" dir narrow small 100
 check "removal while it is read" fsop purge seek
 check "again" fsop purge change
 same "both are empty" "" "$(ls -A seek change | grep -v :)"

@@ -6,6 +6,8 @@
 //! positions 0 and 1 are left to "." and "..", which have no entries. The directory's lock is held by the caller: shared for
 //! `lookup` and `read`, alone for `insert` and `remove`, which are parts of operations of [`ops`](super::ops).
 
+mod narrow;
+
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::change::Change;
@@ -14,6 +16,8 @@ use super::tree::{Entry as Slot, Head, Path, Tree, ENTRIES_MAX, KEY_END};
 use super::{Machine, Volume};
 use crate::media::format::{DirEntry, Inode, NAME_MAX};
 use crate::media::{check, Error, Geometry, Pmem, Result};
+
+pub use narrow::Narrow;
 
 /// Bytes of an entry before the name.
 const HEAD: u16 = size_of::<DirEntry>() as u16;

@@ -129,6 +129,12 @@ impl Reader<'_> {
         self.ctx.pos as u64
     }
 
+    /// Whether positions have to fit 31 bits: the reader's program has 32, or a server says so.
+    pub(crate) fn is_narrow(&self) -> bool {
+        // SAFETY: The open directory of this call.
+        unsafe { bindings::pfnfs_dir_is_narrow(self.file) }
+    }
+
     /// Gives `.` and `..` if they are due. `false`: full.
     pub(crate) fn dots(&mut self) -> bool {
         // SAFETY: The open directory and context of this call.
