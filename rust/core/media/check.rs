@@ -22,6 +22,9 @@ pub const ORPHAN_UNUSED: &str = "orphan that is not in use";
 /// Devices are smaller than this: positions have 48 bits.
 pub const BLOCKS_MAX: u64 = 1 << 36;
 
+/// Limit of inode numbers, whatever the superblock says: bitmaps count their bits with 32.
+pub const INODES_MAX: u64 = 1 << 32;
+
 /// Features this code knows.
 pub const INCOMPAT: u64 = 0;
 /// Features this code knows and may write with.
@@ -159,7 +162,7 @@ fn geometry(sb: &Super) -> Geometry {
         bitmap_start: sb.bitmap_start.get(),
         groups: sb.bitmap_blocks.get() as u32,
         data_start: sb.data_start.get(),
-        max_inodes: sb.max_inodes.get(),
+        max_inodes: sb.max_inodes.get().min(INODES_MAX),
         root: sb.root.get(),
         created: sb.created,
         damaged: None,
@@ -288,4 +291,19 @@ pub fn dir_entry(geometry: &Geometry, entry: &DirEntry, at: u64) -> Result {
         return Err(Error::Corrupt { at, why: "directory entry" });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    #[test]
+    fn inode_numbers_have_32_bits() {
+        let mut sb = Super::new_zeroed();
+        for (said, limit) in [(256, 256), (INODES_MAX, INODES_MAX), (INODES_MAX * 4, INODES_MAX)] {
+            sb.max_inodes = said.into();
+            assert_eq!(geometry(&sb).max_inodes(), limit);
+        }
+    }
 }

@@ -98,6 +98,7 @@ fn layout(size: u64, options: &Options) -> Result<Layout> {
         return Err(Error::Invalid("size of the device"));
     }
     let most = blocks.saturating_mul(BLOCK / format::INODE_SIZE).next_multiple_of(format::CHUNK_INODES);
+    let most = most.min(check::INODES_MAX);
     let max_inodes = options.max_inodes.clamp(1, most).next_multiple_of(format::CHUNK_INODES);
     Ok(Layout { blocks, lane_start, bitmap_start, groups, data_start, max_inodes })
 }
@@ -250,4 +251,21 @@ fn inode(now: Time, ino: u64) -> Inode {
     inode.mtime = now;
     inode.ctime = now;
     inode
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_device_has_no_more_inodes_than_numbers() {
+        for size in [1 << 40, 1 << 48] {
+            let suited = Options::suited(size);
+            for options in [suited, Options { max_inodes: u64::MAX, ..suited }] {
+                let made = layout(size, &options).unwrap();
+                assert!(made.max_inodes <= 1 << 32, "{size}: {}", made.max_inodes);
+            }
+        }
+    }
 }
