@@ -6,11 +6,12 @@ mod common;
 
 use common::driver::{Driver, Op, ROOT};
 use common::{options, time};
-use pfnfs_core::media::{Error, Geometry, Pmem, PmemMut, BLOCK};
+use pfnfs_core::media::{check, Error, Geometry, Pmem, PmemMut, BLOCK};
 use pfnfs_core::meta::inode::{self, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG};
 use pfnfs_core::meta::ops::{self, New, What};
 use pfnfs_core::meta::{dir, extent, mkfs, Open, Volume};
 use pfnfs_sim::plain::{Memory, Plain};
+use zerocopy::IntoBytes;
 
 fn plain(size: usize, inodes: u64) -> &'static Plain {
     let memory = Memory::new(size);
@@ -68,6 +69,50 @@ fn links_end_at_their_limit() {
     assert_eq!(error, Err(Error::TooManyLinks));
     assert_eq!(live.nlink(), 65_000);
     driver.check().unwrap();
+}
+
+/// A volume with `/dir` and `/dir/below`, of which `/dir` says that it has so many links.
+fn miscounted(links: u32) -> (Driver<&'static Plain>, u64, u64) {
+    let plain = plain(1 << 20, 256);
+    let mut driver = Driver::mount(plain).unwrap();
+    driver.apply(&Op::Mkdir(ROOT, b"dir".to_vec())).unwrap();
+    let dir = driver.model.entries(ROOT)[&b"dir"[..]];
+    driver.apply(&Op::Mkdir(dir, b"below".to_vec())).unwrap();
+    let below = driver.model.entries(dir)[&b"below"[..]];
+    let (at, mut raw) = (driver.lives[&dir].at(), *driver.lives[&dir].format());
+    driver.volume.close().unwrap();
+    raw.nlink = links.into();
+    raw.crc = check::inode_crc(driver.volume.geometry().uuid(), &raw).into();
+    plain.memory.store(at, raw.as_bytes()).unwrap();
+    (Driver::mount(plain).unwrap(), dir, below)
+}
+
+#[test]
+fn a_directory_in_use_never_loses_its_own_links() {
+    for links in [1, 2] {
+        let (driver, dir, below) = miscounted(links);
+        let load = |ino| inode::load(&driver.volume, ino, None).unwrap();
+        let (mut root, mut parent, mut child) = (load(ROOT), load(dir), load(below));
+        let wrong = |done: Result<(), Error>| {
+            assert!(matches!(done, Err(Error::Corrupt { why: "number of links", .. })), "{done:?}");
+        };
+        let volume = &driver.volume;
+        wrong(ops::rmdir(volume, &mut parent, b"below", &mut child, time(3)).map(drop));
+        let moved = ops::rename(
+            &driver.volume,
+            ops::Rename {
+                from: &mut parent,
+                from_name: b"below",
+                to: Some(&mut root),
+                to_name: b"above",
+                moved: &mut child,
+                victim: None,
+                now: time(3),
+            },
+        );
+        wrong(moved.map(drop));
+        assert_eq!((load(dir).nlink(), load(below).nlink()), (links, 2), "nothing was changed");
+    }
 }
 
 #[test]

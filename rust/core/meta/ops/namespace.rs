@@ -97,10 +97,12 @@ fn link_to(raw: &mut Inode) -> Result {
     Ok(())
 }
 
-/// One link less.
+/// One link less. A directory in use keeps its own two, whatever a bad image says: without any it
+/// would be freed.
 fn unlink_from(raw: &mut Inode, at: u64) -> Result {
-    let nlink = raw.nlink.get().checked_sub(1).ok_or(Error::Corrupt { at, why: "number of links" })?;
-    raw.nlink = nlink.into();
+    let own = if raw.mode.get() & S_IFMT == S_IFDIR { 2 } else { 0 };
+    let nlink = raw.nlink.get().checked_sub(1).filter(|nlink| *nlink >= own);
+    raw.nlink = nlink.ok_or(Error::Corrupt { at, why: "number of links" })?.into();
     Ok(())
 }
 
