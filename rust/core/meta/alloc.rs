@@ -21,9 +21,10 @@ pub struct Space {
     pub blocks: u64,
     /// Those of them that are free; blocks in limbo and those of orphans that wait to be freed count as free.
     pub free: u64,
-    /// Limit of inodes.
+    /// Those there are, and those that can still be made.
     pub inodes: u64,
-    /// Inodes that can still be made, if there is space for them.
+    /// Inodes that can still be made: numbers that are free, and those of chunks that there is
+    /// space for, if it is in one piece.
     pub free_inodes: u64,
 }
 
@@ -264,8 +265,9 @@ impl<M: Machine> Volume<M> {
         let (chunks, used_free) = self.inodes(|inodes| (inodes.state.chunks, inodes.state.free));
         let usable = format::CHUNK_INODES - format::CHUNK_HEADER_INODES;
         let max_chunks = self.geometry().max_chunks();
-        let growth = max_chunks.saturating_sub(chunks).saturating_mul(usable);
-        let inodes = max_chunks.saturating_mul(usable);
+        let more = max_chunks.saturating_sub(chunks).min(free / format::CHUNK_BLOCKS);
+        let growth = more.saturating_mul(usable);
+        let inodes = chunks.saturating_mul(usable).saturating_add(growth);
         let free_inodes = used_free.saturating_add(growth).saturating_add(waiting).min(inodes);
         Space { blocks, free, inodes, free_inodes }
     }

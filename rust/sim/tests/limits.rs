@@ -155,6 +155,23 @@ fn modes_and_types_have_to_agree() {
     let _ = ops::create(&driver.volume, &mut root, b"x", &new(S_IFIFO, What::Node(0))).unwrap();
 }
 
+#[test]
+fn inodes_that_there_is_no_space_for_do_not_count_as_free() {
+    let mut driver = driver(1 << 20, 4096);
+    driver.apply(&Op::Create(ROOT, b"file".to_vec())).unwrap();
+    let file = driver.model.files()[0];
+    let before = driver.volume.space();
+    assert!(before.free_inodes > 3000, "{before:?}");
+    for index in 0.. {
+        if driver.apply(&Op::Write(file, index * BLOCK, vec![1; BLOCK as usize])).is_err() {
+            break;
+        }
+    }
+    let full = driver.volume.space();
+    // One chunk of the table, in which two numbers are taken, and no space for another.
+    assert_eq!((full.free, full.free_inodes), (0, 238));
+}
+
 /// Creates until nothing goes, frees a bit, goes on; at the end all comes back.
 fn fill(size: usize, inodes: u64, expected: Error, bytes: usize) {
     let mut driver = driver(size, inodes);
