@@ -65,6 +65,8 @@ pub struct Volume<M> {
     geometry: Geometry,
     nonce: AtomicU64,
     read_only: AtomicBool,
+    /// Metadata was found lost or wrong: [`Volume::failed`] has said so.
+    failed: AtomicBool,
     /// The log was replayed, if need be, when it was opened.
     recovered: bool,
     /// A slot that was damaged when this was mounted.
@@ -176,15 +178,15 @@ impl<M: Machine> Volume<M> {
         if self.read_only() || !matches!(error, Error::Poison { .. } | Error::Corrupt { .. }) {
             return false;
         }
-        let mut new = true;
+        // Lanes alone do not tell whether it is new: whoever closes the volume closes them first, and
+        // may be the one who meets the error.
         for number in 0..self.geometry.lanes() {
             self.machine.lane(number, |lane| {
-                new &= !lane.closed;
                 lane.closed = true;
                 lane.torn = true;
             });
         }
-        new
+        !self.failed.swap(true, Ordering::AcqRel)
     }
 
     /// Makes the staged record durable, applies it, and tells its sequence number. Nothing was stored if this fails, but for

@@ -429,3 +429,16 @@ fn copies_serve() {
     assert!(matches!(Driver::mount(machine).err(), Some(Error::Poison { .. })));
     assert!((&machine).size() > 0);
 }
+
+#[test]
+fn an_error_that_closing_meets_is_new_all_the_same() {
+    let mut driver = Driver::mount(machine()).unwrap();
+    driver.apply(&Op::Create(ROOT, b"file".to_vec())).unwrap();
+    let log = driver.volume.geometry().half_at(0, 0);
+    driver.machine.lost.borrow_mut().insert(log / LINE);
+    let error = driver.volume.close().unwrap_err();
+    assert!(matches!(error, Error::Poison { .. }), "{error:?}");
+    assert!(!driver.volume.read_only(), "it is not closed");
+    assert!(driver.volume.failed(error), "nobody has said so yet, though nothing can be changed");
+    assert!(!driver.volume.failed(error), "only the first is new");
+}

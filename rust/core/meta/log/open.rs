@@ -65,6 +65,7 @@ impl<M: Machine> Volume<M> {
             geometry,
             nonce: AtomicU64::new(slot.nonce.get()),
             read_only: AtomicBool::new(!write),
+            failed: AtomicBool::new(false),
             recovered: how != Open::NoRecovery,
             damaged,
         };
