@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod cuts;
 mod damage;
 mod objects;
 mod options;
@@ -87,8 +88,7 @@ fn covers(list: &[&str], path: &str) -> bool {
 }
 
 /// Compares what a repair left with what there was before the damage.
-fn survived(damage: &Damage, before: &Sample, bench: &Bench) {
-    let after = Sample { bytes: bench.bytes(), ..before.clone() };
+fn survived(damage: &Damage, before: &Sample, after: &Sample) {
     let (old, new) = (before.tree(), after.tree());
     let contents: BTreeSet<&Vec<u8>> = new.values().collect();
     for (path, data) in &old {
@@ -124,7 +124,7 @@ fn test(damage: &Damage, sound: &Sample) {
     assert_eq!(code, if damage.safe { 0 } else { 1 }, "{name} with -y: {said}");
     let (code, said) = bench.said(&["-n"]);
     assert_eq!(code, 0, "{name}, second check: {said}");
-    survived(damage, sound, &bench);
+    survived(damage, sound, &Sample { bytes: bench.bytes(), ..sound.clone() });
 }
 
 /// Tests all of a table, and says how many there were.

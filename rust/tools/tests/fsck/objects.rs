@@ -9,7 +9,7 @@ use super::damage::LAST;
 use super::sample::{Sample, ROOT};
 use super::{run, Damage};
 
-const GROUND: &[Damage] = &[
+pub const GROUND: &[Damage] = &[
     Damage::new("rotten first superblock", &["checksum of the superblock, block 0"], |s| s.rot(100)).safe(),
     Damage::new("no first superblock", &["superblock, block 0"], |s| s.rot(0)).safe(),
     Damage::new("rotten last superblock", &["checksum of the superblock, block 2047"], |s| s.rot(LAST + 100)).safe(),
@@ -40,7 +40,7 @@ const GROUND: &[Damage] = &[
     }),
 ];
 
-const CHUNKS: &[Damage] = &[
+pub const CHUNKS: &[Damage] = &[
     Damage::new("no magic of a chunk", &["inode table: magic of an inode chunk"], |s| s.rot(s.chunk_at("/") + 64))
         .safe(),
     Damage::new("rotten chunk", &["inode table: checksum of an inode chunk"], |s| s.rot(s.chunk_at("/") + 68)).safe(),
@@ -57,7 +57,7 @@ const CHUNKS: &[Damage] = &[
     .safe(),
 ];
 
-const INODES: &[Damage] = &[
+pub const INODES: &[Damage] = &[
     Damage::new("rotten inode", &["(/inline): checksum of an inode"], |s| s.rot(s.slot("/inline") + 16)),
     Damage::new("rotten magic of an inode", &["magic of an inode"], |s| s.rot(s.slot("/inline"))),
     Damage::new("rotten number of an inode", &["inode in the wrong place"], |s| {
@@ -139,7 +139,7 @@ const INODES: &[Damage] = &[
     }),
 ];
 
-const NODES: &[Damage] = &[
+pub const NODES: &[Damage] = &[
     Damage::new("rotten directory leaf", &["(/many): sum of a tree node"], |s| {
         s.rot(s.node_block("/many", 1) * BLOCK + 56);
     }),

@@ -9,7 +9,7 @@ use pfnfs_core::meta::{dir, inode};
 use super::sample::{Sample, ROOT};
 use super::{run, Damage};
 
-const ENTRIES: &[Damage] = &[
+pub const ENTRIES: &[Damage] = &[
     Damage::new("name with a slash", &["(/many): name of a directory entry"], |s| {
         s.entry("/many", "file 7", |node, slot| node.set(node.entry(slot) + 20, b"/"));
     })
@@ -60,7 +60,7 @@ const ENTRIES: &[Damage] = &[
     .moves(&["/fifo"]),
 ];
 
-const LINKS: &[Damage] = &[
+pub const LINKS: &[Damage] = &[
     Damage::new("links of a file", &["(/other): number of links"], |s| s.inode("/other", |i| i.nlink = 9.into()))
         .safe(),
     Damage::new("links of a directory", &["(/a): number of links"], |s| s.inode("/a", |i| i.nlink = 9.into())).safe(),
@@ -96,7 +96,7 @@ const LINKS: &[Damage] = &[
         .safe(),
 ];
 
-const SPACE: &[Damage] = &[
+pub const SPACE: &[Damage] = &[
     Damage::new("extent outside the device", &["(/inline): extent outside the data area"], |s| {
         s.inline("/inline", 1, |extent| extent.block = (1 << 30).into());
     })
