@@ -18,6 +18,7 @@ pub mod oracle;
 pub mod plain;
 pub mod random;
 pub mod rows;
+pub mod scheduler;
 pub mod world;
 
 /// How many times as many seeds to try: PFNFS_EFFORT in the environment, or 10 in a full check (PFNFS_FULL), or 1.

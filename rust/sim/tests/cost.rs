@@ -33,8 +33,8 @@ unlink and evict, empty file                 3      0       1      6
 unlink and evict, file of 4 KiB              3      0       1      6
 rmdir and evict                              3      0       1      6
 16 unlinks and evicts, files of 4 KiB       61      0      17     38
-3000 creates, splits included            15025  19022    3082  13208
-3000 unlinks and evicts                  10748   1994    3233   6223
+3000 creates, splits included            14839  19022    3082  13223
+3000 unlinks and evicts                  10747   1994    3233   6219
 ";
 
 struct Bench {

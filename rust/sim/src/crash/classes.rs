@@ -3,7 +3,8 @@
 //! The workloads of the classes that have setups of their own: by seed, after one pattern each.
 
 use super::call::Class;
-use super::plan::{Piece, OPERATIONS};
+use super::operations::OPERATIONS;
+use super::plan::Piece;
 use super::setup::{Setup, SETUPS};
 use super::trees::{equal, long_name, EQUALS};
 use crate::random::{mix, Random};

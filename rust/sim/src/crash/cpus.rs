@@ -138,11 +138,7 @@ fn interleave(
     let mut programs = Vec::from(programs);
     let mut random = Random::new(seed);
     if readers {
-        let (world, volume) = (world.clone(), driver.volume.clone());
-        let next = base.model.nodes.keys().last().map_or(ROOT, |last| last + 1);
-        let dirs = [(dirs[0], Lock::Object(0)), (dirs[1], Lock::Object(1))];
-        let reader = Reader { world, volume, dirs, next, fixed: true, random: Random::new(mix(seed)) };
-        programs.push(Box::new(move || reader.run()));
+        programs.push(reader(base, &world, &driver, &dirs, seed));
     }
     if class.is_some() {
         let (world, geometry, rounds) = (world.clone(), base.geometry, 1 + random.below(2));
@@ -162,8 +158,7 @@ fn interleave(
         let [one, two] = [0, 1].map(|cpu| histories[cpu].borrow().at(turn, &first[cpu]));
         let models: Vec<Model> = one.iter().flat_map(|one| two.iter().map(|two| root(base, one, two))).collect();
         let met = histories[random.below(2)].borrow().class_at(turn).unwrap_or(Class::Mount);
-        let class = class.unwrap_or(met);
-        judge.begin(0, class, Task::Explore(budget));
+        judge.begin(0, class.unwrap_or(met), Task::Explore(budget));
         judge.see(snapshot, &models.iter().collect::<Vec<_>>());
         if let Some(violation) = &judge.violation {
             return Err(format!("turn {turn}: {}", violation.why));
@@ -171,6 +166,15 @@ fn interleave(
     }
     live(base, driver, done.take(), tally)?;
     checker::at_last(&world, &base.geometry)
+}
+
+/// Reads meanwhile, without locks.
+fn reader(base: &Base, world: &World, driver: &Driver<World>, dirs: &[u64], seed: u64) -> Program {
+    let (world, volume) = (world.clone(), driver.volume.clone());
+    let next = base.model.nodes.keys().last().map_or(ROOT, |last| last + 1);
+    let dirs = [(dirs[0], Lock::Object(0)), (dirs[1], Lock::Object(1))];
+    let reader = Reader { world, volume, dirs, next, fixed: true, random: Random::new(mix(seed)) };
+    Box::new(move || reader.run())
 }
 
 /// The whole volume: the root directory, and what the CPUs have.

@@ -17,6 +17,7 @@ mod frozen;
 pub mod judge;
 mod losses;
 mod open;
+mod operations;
 pub mod plan;
 mod readers;
 pub mod run;

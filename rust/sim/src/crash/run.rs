@@ -336,6 +336,11 @@ impl<'a> Run<'a> {
         let result = result.or_else(|error| if driver.is_at_the_end(error) { Ok(()) } else { Err(error) });
         result.map_err(|error| format!("{call}: {error:?}"))?;
         refused.map_or(Ok(()), |(op, error)| driver.refused(op, error, true))?;
+        self.ended(call, driver)
+    }
+
+    /// A call has ended as it had to: what its snapshots, and the live memory, are.
+    fn ended(&mut self, call: &Call, driver: Driver<World>) -> Result<(), String> {
         if call.verb == "freeze" {
             frozen::look(&self.world, &driver)?;
             self.snapshots.borrow_mut().push(Snapshot::of(&self.world.media.borrow()));

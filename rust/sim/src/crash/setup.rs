@@ -206,10 +206,7 @@ impl Setup {
     fn make(&self) -> Base {
         let mut driver = self.fresh();
         driver = match self.tree {
-            Tree::Of(calls) => {
-                fill(&mut driver, calls);
-                driver
-            }
+            Tree::Of(calls) => filled(driver, calls),
             Tree::Twice(calls) => {
                 fill(&mut driver, "mkdir /a; mkdir /b");
                 for dir in ["a", "b"] {
@@ -245,13 +242,11 @@ impl Setup {
             Tree::Hashes => trees::hashes(driver),
             Tree::Last(_) => {
                 driver.clock = i64::MAX - 2000;
-                fill(&mut driver, FILES);
-                driver
+                filled(driver, FILES)
             }
             Tree::Early => {
                 driver.clock = trees::EARLY;
-                fill(&mut driver, FILES);
-                driver
+                filled(driver, FILES)
             }
         };
         driver.compare();
@@ -275,6 +270,12 @@ impl Tree {
             _ => clock.max(1000),
         }
     }
+}
+
+/// Does these calls first.
+fn filled(mut driver: Driver<World>, calls: &str) -> Driver<World> {
+    fill(&mut driver, calls);
+    driver
 }
 
 /// Does these calls.
