@@ -102,10 +102,55 @@ static int do_huge(char **argv)
 	return 0;
 }
 
+/* Maps, touches, forks and unmaps until the time is over. */
+static void come_and_go(const char *path, uint64_t seed, double end)
+{
+	int fd = must(open(path, O_RDWR));
+
+	catch_faults();
+	while (now() < end) {
+		uint64_t at = next_random(&seed) % 2 * HUGE;
+		unsigned char *p = map_at(fd, HUGE, at, PROT_READ | PROT_WRITE, MAP_SHARED);
+		pid_t pid = must(fork());
+
+		touch(p + next_random(&seed) % HUGE, next_random(&seed) % 2);
+		if (!pid)
+			_exit(0);
+		must(munmap(p, HUGE));
+		expect(wait_for(pid, 60) == 0);
+	}
+}
+
+/* crowd FILE SECONDS: pages fail, one after the other, of a file that others map and unmap. */
+static int do_crowd(char **argv)
+{
+	int fd = make_file(argv[0], 2 * HUGE, true), bad = 0, status;
+	unsigned char *p = map_shared(fd, 2 * HUGE);
+	double end = now() + number(argv[1]);
+
+	fill(p, 5, 0, 2 * HUGE);
+	must(fsync(fd));
+	for (uint64_t seed = 0; seed < 4; seed++) {
+		if (must(fork()))
+			continue;
+		come_and_go(argv[0], seed, end);
+		_exit(0);
+	}
+	for (size_t page = 3; now() < end && page < 2 * HUGE / PAGE; page += 41) {
+		p[page * PAGE] = 1;
+		lose(p + page * PAGE);
+		usleep(100000);
+	}
+	while (wait(&status) > 0)
+		bad |= status;
+	return bad != 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct command commands[] = {
 		{ "calls", 1, do_calls }, { "clean", 1, do_clean }, { "huge", 1, do_huge },
+		{ "crowd", 2, do_crowd },
 	};
 
 	return run_command(commands, ARRAY_SIZE(commands), argc, argv);
