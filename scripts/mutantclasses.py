@@ -2,7 +2,7 @@
 """The mutants of the crash explorer's classes (rust/sim/src/crash/classes.rs): some ten for each, which it has to catch with
 nothing but the workloads of that class. The form is that of mutantlist."""
 
-from mutantlist import (ALLOC, CHECK, CHECKPOINT, DIR, DRIVER, EVICT, EXTENT, FREE, INODE, INSERT, LOG, MUTANTS, NAMESPACE, OPEN, OPS_DATA, PATCH,
+from mutantlist import (ALLOC, CHECK, CHECKPOINT, DIR, EVICT, EXTENT, FREE, INODE, INSERT, LOG, MUTANTS, NAMESPACE, OPEN, OPS_DATA, PATCH,
                         RECORD, REMOVE, REPLAY, SPAN, TABLE, crash, mutant, within)
 
 OPS = "core/meta/ops.rs"
@@ -193,15 +193,6 @@ mutant("no checkpoint for limbo", "a full volume says so while limbo has blocks"
 also(LIMBO, "no promise of limbo", "cut blocks not freed", "evicted symlink keeps its block")
 
 # --- freeze and thaw ---
-
-mutant("frozen beside waiting orphans", "they are not freed before", FROZEN,
-       within(DRIVER, "freeze", "self.volume.reclaim()?;", ""))
-
-mutant("frozen with records in the log", "there is no checkpoint before", FROZEN,
-       within(DRIVER, "freeze", "self.volume.checkpoint()", "Ok(())"))
-
-mutant("frozen with what mappings stored", "it is not written back before", FROZEN,
-       within(DRIVER, "freeze", "self.fsync(ino, self.clock)?;", "let _ = ino;"))
 
 mutant("checkpoint of nothing", "it stores, although nothing was done", FROZEN,
        within(CHECKPOINT, "advance", "if cut != state.cut || clean != state.clean {", "if cut >= state.cut || clean != state.clean {"))
