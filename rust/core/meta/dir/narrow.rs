@@ -58,6 +58,10 @@ impl Narrow {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use super::*;
 
     /// Reads keys, `room` at a time, as getdents(2) does; with the positions that a seek gets.
