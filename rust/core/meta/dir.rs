@@ -54,7 +54,7 @@ pub struct Scratch {
 // A slot's number takes the 8 bits that a key leaves free.
 const _: () = assert!(ENTRIES_MAX <= 256);
 /// Bits of a key.
-const KEY_BITS: u32 = 56;
+pub const KEY_BITS: u32 = 56;
 
 impl Scratch {
     /// Scratch memory.
