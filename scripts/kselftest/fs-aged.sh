@@ -10,7 +10,7 @@ check "a fresh file system is mounted" fresh
 touch /mnt/first && rm /mnt/first
 before=$(free)
 # Stale bytes in all blocks; then a file over nearly all of them loses every second one.
-stale
+litter
 check "a file over most of the device" fsop fallocate 0 /mnt/comb 0 52M
 check "loses every second block" fsop comb /mnt/comb
 

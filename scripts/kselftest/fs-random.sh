@@ -8,7 +8,7 @@ plan 14
 check "a fresh file system is mounted" fresh
 touch /mnt/first && rm /mnt/first
 before=$(free)
-check "the device was full of something else" stale
+check "the device was full of something else" litter
 same "which is gone" "$before" "$(free)"
 check "reads at, across and behind the end" data eof /mnt/eof
 check "small files" data random /mnt/a 1 500 20000 nomap

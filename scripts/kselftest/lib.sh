@@ -119,8 +119,8 @@ ended() { within 60 sh -c "case \$(sed -n 's/^State:.//p' /proc/$1/status 2>/dev
 # fine PID: it ends with status 0.
 fine() { ended "$1" && wait "$1"; }
 
-# stale: no block of the file system that is free is blank.
-stale() {
+# litter: no block of the file system that is free is blank.
+litter() {
 	local i=0
 	dd if=/dev/urandom of=/tmp/noise bs=1M count=4 2>/dev/null
 	while cat /tmp/noise 2>/dev/null >/mnt/noise$i; do i=$((i + 1)); done
