@@ -77,6 +77,7 @@ pub fn lose(world: &World, driver: &Driver<World>, kind: &str, seed: u64) -> Opt
     walk::check(&driver.volume, &mut scratch, &mut places).expect("nothing is lost yet");
     let mut random = Random::new(seed);
     let mut lost = Lost { metadata: true, ..Lost::default() };
+    let known = random.chance(128);
     match kind {
         "data" | "block" => {
             let (ino, block) = *places.data.get(random.below(places.data.len()))?;
@@ -91,7 +92,8 @@ pub fn lose(world: &World, driver: &Driver<World>, kind: &str, seed: u64) -> Opt
             let free: Vec<u64> = data.filter(|block| !used(*block)).collect();
             let block = *free.get(random.below(free.len().min(4)))?;
             lost.lines.extend(block * LINES..(block + 1) * LINES);
-            lost.metadata = false;
+            // Whoever does not know that it is lost may put metadata there.
+            lost.metadata = !known;
         }
         "node" => {
             let node = places.nodes.get(random.below(places.nodes.len()))?;
@@ -118,7 +120,7 @@ pub fn lose(world: &World, driver: &Driver<World>, kind: &str, seed: u64) -> Opt
         }
         _ => return None,
     }
-    world.lose(lost.lines.clone(), random.chance(128));
+    world.lose(lost.lines.clone(), known);
     Some(lost)
 }
 
