@@ -95,7 +95,7 @@ pub const CHECK: Tier = Tier {
     edge: Budget { all: 256, words: 256, pairs: 300, random: 100 },
     two: Budget { all: 64, words: 48, pairs: 10, random: 10 },
     pieces: Budget { all: 16, words: 12, pairs: 6, random: 6 },
-    large: Budget { all: 64, words: 80, pairs: 40, random: 40 },
+    large: Budget { all: 64, words: 120, pairs: 60, random: 60 },
     long: Budget { all: 32, words: 24, pairs: 6, random: 10 },
     threes: 400,
     brims: 100,
