@@ -36,6 +36,10 @@ pub(super) type Inode = vfs::Inode<Pfnfs>;
 /// An inode of ours whose `i_rwsem` is held for writing.
 pub(super) type Locked<'a> = vfs::inode::Locked<'a, Pfnfs>;
 
+/// How the `meta` lock of an inode that is being evicted is told from others: nobody else can have it,
+/// so memory that is allocated inside of others may be made free by evictions.
+const EVICTED: u32 = 7;
+
 /// Our part of an inode.
 #[pin_data]
 pub(crate) struct State {
@@ -288,7 +292,7 @@ pub(super) fn evict(e: Evicting<'_, Pfnfs>) -> Cleared<'_, Pfnfs> {
     let mounted = i.sb().data();
     map::empty(&e, !orphan);
     let cleared = e.clear();
-    let live = i.data().live.write().take();
+    let live = i.data().live.write_nested(EVICTED).take();
     if let Some(live) = &live {
         check_written(mounted, live, i.sb());
     }

@@ -36,7 +36,7 @@ fn a_part_of_the_plan() {
     let only = std::env::var("PFNFS_CRASH").unwrap_or_default();
     let plan = Plan::new(QUICK, 1, false, Some(if only.is_empty() { "rename /f /r" } else { &only }));
     let tally = Arc::new(Tally::default());
-    for number in 0..plan.len().min(if only.is_empty() { 12 } else { 120 }) {
+    for number in 0..plan.len().min(if only.is_empty() { 12 } else { 1200 }) {
         if let Some(Err(failure)) = plan.work(number, &tally) {
             fail(&failure);
         }
