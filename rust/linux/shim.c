@@ -614,7 +614,8 @@ static int make_writable(pte_t *pte, unsigned long addr, void *data)
 
 	if (make->unchanged && !pte_same(entry, vmf->orig_pte))
 		return 0;
-	if (pte_present(entry) && pte_pfn(entry) == make->pfn) {
+	/* Who is watched by userfaultfd meanwhile is told of the store: it comes again. */
+	if (pte_present(entry) && pte_pfn(entry) == make->pfn && !pte_uffd_wp(entry)) {
 		entry = pte_mkdirty(pte_mkyoung(pte_mkwrite_novma(entry)));
 		set_pte_at(vmf->vma->vm_mm, addr, pte, entry);
 	}
@@ -646,7 +647,7 @@ void pfnfs_fault_make_huge_writable(struct vm_fault *vmf, unsigned long pfn)
 	spinlock_t *ptl = pmd_lock(mm, vmf->pmd);
 	pmd_t entry = pmdp_get(vmf->pmd);
 
-	if (pmd_present(entry) && pmd_trans_huge(entry) && pmd_pfn(entry) == pfn) {
+	if (pmd_present(entry) && pmd_trans_huge(entry) && pmd_pfn(entry) == pfn && !pmd_uffd_wp(entry)) {
 		entry = pmd_mkdirty(pmd_mkyoung(pmd_mkwrite_novma(entry)));
 		set_pmd_at(mm, vmf->address & PMD_MASK, vmf->pmd, entry);
 	}
